@@ -26,8 +26,8 @@ use super::worker::Worker;
 use super::{request, request_size, trace_headers};
 use crate::clock;
 use crate::domain::{
-    BatchOptions, BatchPlace, Hook, Outcome, Request, RequestBody, SentRequest, StepReport, Trigger,
-    UnixMillis, Verdict,
+    BatchOptions, BatchPlace, Hook, Outcome, Request, RequestBody, SentRequest, StepReport, TraceContext,
+    Trigger, UnixMillis, Verdict,
 };
 use crate::sandbox::PipelineEnd;
 use crate::storage::{Record, Rendered, RenderedRequest};
@@ -356,9 +356,12 @@ impl Worker {
     }
 }
 
-/// The first of these deliveries whose event has a trace: the request is a part of it.
+/// The delivery whose trace the request of all of them is a part of: the first whose trace is sampled, else the first with a trace.
 fn traced(parts: &[Part]) -> Option<usize> {
-    parts.iter().position(|part| part.work.event.trace.is_some())
+    let first = |is_wanted: fn(&TraceContext) -> bool| {
+        parts.iter().position(|part| part.work.event.trace.as_deref().is_some_and(is_wanted))
+    };
+    first(|trace| trace.is_sampled).or_else(|| first(|_| true))
 }
 
 /// Takes a stored request, so that it is not in memory twice.

@@ -195,6 +195,26 @@ async fn spans_are_exported_at_the_end_although_an_attempt_used_up_the_grace() {
 }
 
 #[tokio::test]
+async fn a_request_with_several_events_is_in_a_trace_that_is_recorded_and_the_others_link_to_it() {
+    let (collector, _server, client) = Collector(Receiver::start().await).engine(&[]).await;
+    let receiver = Receiver::start().await;
+    hook(&client, &receiver, json!({"batch": {"max_events": 3, "max_wait_ms": 60_000}})).await;
+    let other = |trace: u8, flag: &str| format!("00-{trace:032x}-b7ad6b7169203331-{flag}");
+    for parent in [&other(1, "00"), PARENT, &other(2, "01")] {
+        client.clone().with_header("traceparent", parent).publish("t", json!(1)).await;
+    }
+    let arrival = receiver.next().await;
+    // Two requests that published, two deliveries, and what was sent.
+    let spans = collector.spans(5).await;
+    let request = one(&spans, "POST");
+    assert_eq!(arrival.header("traceparent"), format!("00-{TRACE}-{}-01", hex(&request.span_id)));
+    let (own, others): (Vec<_>, Vec<_>) =
+        spans.iter().filter(|span| span.name == "deliver").partition(|span| hex(&span.trace_id) == TRACE);
+    assert_eq!(request.parent_span_id, own[0].span_id);
+    assert!(!own[0].links.contains(&request.span_id) && others[0].links.contains(&request.span_id));
+}
+
+#[tokio::test]
 async fn a_request_with_several_events_is_in_one_of_their_traces() {
     let (collector, _server, client) = Collector(Receiver::start().await).engine(&[]).await;
     let receiver = Receiver::start().await;

@@ -43,7 +43,7 @@ impl From<NotReady> for Problem {
                 StorageError::NoSpace | StorageError::CannotWrite(_) | StorageError::Fenced => {
                     Self::new(Kind::Unavailable, error.to_string())
                 }
-                StorageError::Damaged { .. } => Self::internal("checking the storage", error),
+                // Also a damaged row: probes come all the time, and would fill the log.
                 _ => Self::unavailable("checking the storage", error),
             },
         }
@@ -170,5 +170,21 @@ impl From<SettingsError> for Problem {
 impl From<SameSecret> for Problem {
     fn from(error: SameSecret) -> Self {
         Self::at(Kind::InvalidValue, Pointer::to("secret"), error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn whatever_is_wrong_with_the_storage_a_probe_is_told_that_the_node_is_unavailable() {
+        let damaged = StorageError::Damaged { what: "delivery", detail: "it has no event".to_owned() };
+        for error in [StorageError::NoSpace, StorageError::Fenced, StorageError::Closed, damaged] {
+            let problem = Problem::from(NotReady::Storage(Arc::new(error)));
+            assert_eq!(problem.kind(), Kind::Unavailable, "{problem}");
+        }
     }
 }

@@ -19,8 +19,6 @@ pub struct StorageFigures {
     pub database_bytes: u64,
     /// The size of its write-ahead log in bytes, if that is a file of this node.
     pub log_bytes: Option<u64>,
-    /// The newest migration.
-    pub schema: i64,
 }
 
 /// Reads figures.
@@ -28,4 +26,7 @@ pub struct StorageFigures {
 pub trait FigureStore: Send + Sync {
     /// The figures now. Counts unfinished deliveries one by one, so ask for it now and then.
     async fn figures(&self) -> Result<StorageFigures, StorageError>;
+
+    /// The newest migration of this engine.
+    fn schema(&self) -> i64;
 }

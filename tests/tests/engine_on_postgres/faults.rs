@@ -12,6 +12,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use sqlx_postgres::PgConnection;
 
+use crate::metrics::scrape::{Scrape, scrape_until};
 use crate::{BINARY, hook};
 
 /// A server of its own, whose failures no other test sees.
@@ -331,4 +332,21 @@ async fn the_command_shows_who_is_alive() {
         }
         assert!(began.elapsed() < hookwright_tests::TIMEOUT, "{text}");
     }
+}
+
+/// It takes a quarter of a minute, until figures count as old.
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_that_cannot_be_read_any_more_are_absent_and_the_others_stay() {
+    let world = World::new().await;
+    let node = world.node().await;
+    let read = ["hookwright_oldest_due_seconds", "hookwright_tenants_waiting", "hookwright_database_bytes"];
+    let are_there = |scrape: &Scrape| read.iter().all(|name| scrape.has(name));
+    scrape_until(&node, are_there).await;
+    world.proxy.set(Network::Down);
+    let left = scrape_until(&node, |scrape| read.iter().all(|name| !scrape.has(name))).await;
+    for name in ["hookwright_build_info", "hookwright_hooks", "hookwright_deliveries"] {
+        assert!(left.has(name), "{name}");
+    }
+    world.proxy.set(Network::Up);
+    scrape_until(&node, are_there).await;
 }

@@ -38,6 +38,13 @@ pub(in crate::app) type Monitored = (Arc<RetentionCounters>, Certificates);
 
 impl Parts {
     pub(super) fn write(&self, page: &mut Page<'_>) -> fmt::Result {
+        let schema = self.stores.figures.schema().to_string();
+        let labels = vec![
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("commit", option_env!("HOOKWRIGHT_COMMIT").unwrap_or("unknown")),
+            ("schema", schema.as_str()),
+        ];
+        page.gauges(("hookwright_build_info", "Which engine this is; always 1."), [(labels, 1_u32)])?;
         let queue = self.dispatcher.figures();
         let head = ("hookwright_requests_in_flight", "Requests to receivers in flight.");
         page.gauge(head, queue.in_flight)?;

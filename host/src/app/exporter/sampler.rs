@@ -1,4 +1,6 @@
 //! Figures that take longer to read: of the database, and those for which each hook is looked at.
+//!
+//! What cannot be read any more is not shown any more: an old number is worse than none, and alerts see that it is missing.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,6 +22,10 @@ use crate::storage::{Storage, StorageError, StorageFigures};
 const EVERY: Duration = Duration::from_secs(5);
 /// Reading takes at most one part in so many of the time.
 const PART_OF_TIME: u32 = 50;
+/// They are read again after this at most, if they could not be read.
+const AGAIN: Duration = Duration::from_secs(30);
+/// They are shown until they should have been read again so often.
+const MISSED: u32 = 3;
 /// If nobody asks for so long, they are not read until somebody does.
 const UNASKED: Duration = Duration::from_secs(300);
 /// Why they cannot be read is logged now and then.
@@ -43,9 +49,17 @@ pub(super) struct Sampler {
 #[derive(Debug, Clone, Default)]
 struct Sample {
     hooks: [u64; STATES.len()],
+    read: Option<Read>,
+}
+
+/// What was read of the database.
+#[derive(Debug, Clone, Copy)]
+struct Read {
     tenants_waiting: usize,
     oldest_due: Duration,
-    storage: Option<StorageFigures>,
+    storage: StorageFigures,
+    /// Until when it is shown.
+    fresh_until: Instant,
 }
 
 impl Sampler {
@@ -60,6 +74,7 @@ impl Sampler {
             asked: Notify::new(),
             asked_at: Mutex::new(clock::monotonic()),
         });
+        lock(&sampler.latest).hooks = sampler.count_hooks();
         let run = Arc::clone(&sampler).run();
         tokio::spawn(parts.stop.clone().run_until_cancelled_owned(run));
         sampler
@@ -68,8 +83,16 @@ impl Sampler {
     async fn run(self: Arc<Self>) {
         loop {
             let began = clock::monotonic();
-            match self.sample().await {
-                Ok(sample) => *lock(&self.latest) = sample,
+            let hooks = self.count_hooks();
+            lock(&self.latest).hooks = hooks;
+            let read = self.read().await;
+            let wait = EVERY.max(clock::elapsed(began) * PART_OF_TIME);
+            let wait = if read.is_ok() { wait } else { wait.min(AGAIN) };
+            match read {
+                Ok(read) => {
+                    let fresh_until = clock::monotonic() + (wait + clock::elapsed(began)) * MISSED;
+                    lock(&self.latest).read = Some(Read { fresh_until, ..read });
+                }
                 Err(error) => {
                     if let Some(unlogged) = FAILURES.permit() {
                         let error = &error as &dyn std::error::Error;
@@ -77,23 +100,22 @@ impl Sampler {
                     }
                 }
             }
-            tokio::time::sleep(EVERY.max(clock::elapsed(began) * PART_OF_TIME)).await;
+            tokio::time::sleep(wait).await;
             if clock::elapsed(*lock(&self.asked_at)) > UNASKED {
                 self.asked.notified().await;
             }
         }
     }
 
-    async fn sample(&self) -> Result<Sample, StorageError> {
-        let hooks = self.count_hooks();
+    async fn read(&self) -> Result<Read, StorageError> {
         let backlog = self.stores.deliveries.backlog().await?;
         let due = backlog.iter().filter_map(|one| {
             let hook = self.directory.hook(one.hook).filter(|hook| self.directory.sends(hook))?;
             Some((hook.id, hook.tenant, one.first_due_at))
         });
         let (tenants_waiting, oldest_due) = self.dispatcher.waiting(due, self.clock.now());
-        let storage = Some(self.stores.figures.figures().await?);
-        Ok(Sample { hooks, tenants_waiting, oldest_due, storage })
+        let storage = self.stores.figures.figures().await?;
+        Ok(Read { tenants_waiting, oldest_due, storage, fresh_until: clock::monotonic() })
     }
 
     /// How many hooks are in which of [`STATES`].
@@ -120,29 +142,21 @@ impl Sampler {
     pub(super) fn write(&self, page: &mut Page<'_>) -> fmt::Result {
         *lock(&self.asked_at) = clock::monotonic();
         self.asked.notify_one();
-        let sample = lock(&self.latest).clone();
-        let Sample { hooks, tenants_waiting, oldest_due, storage } = sample;
+        let Sample { hooks, read } = lock(&self.latest).clone();
+        let now = clock::monotonic();
+        let read = read.filter(|read| now < read.fresh_until);
         page.gauges_by(
             ("hookwright_hooks", "Hooks of all tenants."),
             "state",
             STATES.into_iter().zip(hooks),
         )?;
-        let head = (
-            "hookwright_tenants_waiting",
-            "Tenants with deliveries that could start and wait for a free request.",
-        );
-        page.gauge(head, tenants_waiting)?;
-        let head = (
-            "hookwright_oldest_due_seconds",
-            "For how long the oldest delivery has waited only for this engine.",
-        );
-        page.gauge(head, oldest_due.as_secs_f64())?;
         let queue = self.dispatcher.figures();
         let in_memory = [("queued", queue.queued as u64), ("delivering", queue.unfinished as u64)];
-        let on_disk = storage.map(|storage| [("pending", storage.pending), ("waiting", storage.waiting)]);
+        let on_disk =
+            read.map(|Read { storage, .. }| [("pending", storage.pending), ("waiting", storage.waiting)]);
         let head = ("hookwright_deliveries", "Deliveries that are not finished.");
         page.gauges_by(head, "state", in_memory.into_iter().chain(on_disk.into_iter().flatten()))?;
-        storage.map_or(Ok(()), |storage| write_storage(page, &storage))
+        read.map_or(Ok(()), |read| write_read(page, &read))
     }
 }
 
@@ -150,21 +164,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn write_storage(page: &mut Page<'_>, figures: &StorageFigures) -> fmt::Result {
+fn write_read(page: &mut Page<'_>, read: &Read) -> fmt::Result {
+    let Read { tenants_waiting, oldest_due, storage, .. } = read;
+    let head = (
+        "hookwright_tenants_waiting",
+        "Tenants with deliveries that could start and wait for a free request.",
+    );
+    page.gauge(head, *tenants_waiting)?;
+    let head = (
+        "hookwright_oldest_due_seconds",
+        "For how long the oldest delivery has waited only for this engine.",
+    );
+    page.gauge(head, oldest_due.as_secs_f64())?;
     let head = ("hookwright_replay_jobs", "Jobs that are not finished.");
-    page.gauges_by(head, "state", [("running", figures.running_jobs), ("paused", figures.paused_jobs)])?;
+    page.gauges_by(head, "state", [("running", storage.running_jobs), ("paused", storage.paused_jobs)])?;
     page.gauge(
         ("hookwright_database_bytes", "The size of the database, without its log."),
-        figures.database_bytes,
+        storage.database_bytes,
     )?;
-    if let Some(bytes) = figures.log_bytes {
-        page.gauge(("hookwright_wal_bytes", "The size of the database's write-ahead log."), bytes)?;
-    }
-    let labels = vec![
-        ("version", env!("CARGO_PKG_VERSION")),
-        ("commit", option_env!("HOOKWRIGHT_COMMIT").unwrap_or("unknown")),
-    ];
-    let schema = figures.schema.to_string();
-    let labels = labels.into_iter().chain([("schema", schema.as_str())]).collect();
-    page.gauges(("hookwright_build_info", "Which engine this is; always 1."), [(labels, 1_u32)])
+    let head = ("hookwright_wal_bytes", "The size of the database's write-ahead log.");
+    storage.log_bytes.map_or(Ok(()), |bytes| page.gauge(head, bytes))
 }

@@ -23,7 +23,10 @@ impl FigureStore for PostgresStores {
             paused_jobs: paused_jobs.unsigned_abs(),
             database_bytes: bytes.unsigned_abs(),
             log_bytes: None,
-            schema: schema::newest(),
         })
+    }
+
+    fn schema(&self) -> i64 {
+        schema::newest()
     }
 }

@@ -2,4 +2,4 @@
 
 mod figures;
 mod page;
-mod scrape;
+pub mod scrape;

@@ -144,6 +144,34 @@ impl Client {
         self.send("PATCH", &format!("/api/v3{path}"), patch.to_string(), &headers).await
     }
 
+    /// Sends a request that may be repeated, and does so while the response is a 503 that says when to try again: a node that a
+    /// busy machine held up for seconds refuses requests until it has reached its database again.
+    ///
+    /// # Panics
+    /// If that lasts longer than [`crate::TIMEOUT`].
+    pub async fn send_again(
+        &self,
+        method: &str,
+        path: &str,
+        body: impl Into<Bytes>,
+        headers: &[(&str, &str)],
+    ) -> Response {
+        let (began, body) = (std::time::Instant::now(), body.into());
+        loop {
+            let response = self.send(method, path, body.clone(), headers).await;
+            if response.status != 503 || !response.headers.contains_key("retry-after") {
+                return response;
+            }
+            assert!(began.elapsed() < crate::TIMEOUT, "{method} {path}: still {response:?}");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// GETs `path` under `/api/v3` as [`Self::send_again`] does.
+    pub async fn get_again(&self, path: &str) -> Response {
+        self.send_again("GET", &format!("/api/v3{path}"), "", &[]).await
+    }
+
     /// Uploads a plugin that must be accepted.
     pub async fn upload(&self, name: &str, wasm: Vec<u8>) -> Value {
         let path = format!("/api/v3/plugins/{name}");
@@ -173,11 +201,11 @@ impl Client {
     pub async fn deliveries_when(&self, event: &str, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         let began = std::time::Instant::now();
         loop {
-            let list = self.get(&format!("/events/{event}/deliveries")).await.expect(200);
+            let list = self.get_again(&format!("/events/{event}/deliveries")).await.expect(200);
             let mut shown = Vec::new();
             for delivery in list["data"].as_array().into_iter().flatten() {
                 let id = delivery["id"].as_str().unwrap_or_default();
-                shown.push(self.get(&format!("/deliveries/{id}")).await.expect(200));
+                shown.push(self.get_again(&format!("/deliveries/{id}")).await.expect(200));
             }
             if !shown.is_empty() && shown.iter().all(&wanted) {
                 return shown;

@@ -25,14 +25,17 @@ pub async fn hook(client: &Client, receiver: &Receiver, more: Value) -> String {
 /// Changes a hook by a merge patch, and returns it.
 pub async fn patch_hook(client: &Client, hook: &str, patch: Value) -> Value {
     let headers = [("content-type", "application/merge-patch+json")];
-    client.send("PATCH", &format!("/api/v3/hooks/{hook}"), patch.to_string(), &headers).await.expect(200)
+    client
+        .send_again("PATCH", &format!("/api/v3/hooks/{hook}"), patch.to_string(), &headers)
+        .await
+        .expect(200)
 }
 
 /// Waits until a hook is as `wanted`, and returns it.
 pub async fn hook_when(client: &Client, hook: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let began = std::time::Instant::now();
     loop {
-        let shown = client.get(&format!("/hooks/{hook}")).await.expect(200);
+        let shown = client.get_again(&format!("/hooks/{hook}")).await.expect(200);
         if wanted(&shown) {
             return shown;
         }

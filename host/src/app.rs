@@ -129,8 +129,8 @@ async fn start_on(
     let Delivering { sandbox, dispatcher, connector, recorder, health, stats, masked_headers, .. } =
         delivering;
     let (notices, noticed, stop_feeding) = (delivering.notices, delivering.noticed, delivering.stop_feeding);
-    let retention = (Arc::clone(&stores.retention), node);
-    let retention = retention::spawn(&config, &sources, (&directory, &dispatcher), retention, &stop_feeding);
+    let parts = (&directory, &dispatcher);
+    let retention = retention::spawn(&config, &sources, parts, (&stores, node), &stop_feeding);
     let feeding = feeding::spawn(&sources, &database, &directory, (&dispatcher, &sandbox), &stop_feeding);
     hook_states::follow(&database, &health, (&directory, &dispatcher), &stop_feeding);
     let ingest =

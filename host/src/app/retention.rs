@@ -10,14 +10,14 @@ use crate::directory::Directory;
 use crate::domain::NodeNumber;
 use crate::services::{ErasureFollower, Retention, RetentionCounters, RetentionDefaults};
 use crate::sources::Sources;
-use crate::storage::RetentionStore;
+use crate::storage::Storage;
 
 /// Deletes in the background until `stop`. Returns how much.
 pub(super) fn spawn(
     config: &Config,
     sources: &Sources,
     (directory, dispatcher): (&Arc<Directory>, &Arc<Dispatcher>),
-    (store, node): (Arc<dyn RetentionStore>, NodeNumber),
+    (stores, node): (&Storage, NodeNumber),
     stop: &CancellationToken,
 ) -> Arc<RetentionCounters> {
     let defaults = RetentionDefaults {
@@ -26,9 +26,11 @@ pub(super) fn spawn(
         bodies: config.retain_bodies,
         names: config.retain_ids,
     };
-    let follower = ErasureFollower::new(sources.clone(), Arc::clone(&store), Arc::clone(dispatcher));
+    let (store, usage) = (&stores.retention, &stores.tenant_usage);
+    let follower = ErasureFollower::new(sources.clone(), Arc::clone(store), Arc::clone(dispatcher));
     tokio::spawn(stop.clone().run_until_cancelled_owned(follower.run()));
-    let retention = Retention::new(sources.clone(), Arc::clone(directory), store, node, defaults);
+    let stores = (Arc::clone(store), Arc::clone(usage));
+    let retention = Retention::new(sources.clone(), Arc::clone(directory), stores, node, defaults);
     let counters = retention.counters();
     tokio::spawn(stop.clone().run_until_cancelled_owned(retention.run()));
     counters

@@ -43,7 +43,8 @@ pub enum NotAdmitted {
     TooFast(RateStatus),
     /// The tenant has too much stored.
     #[error(
-        "the tenant's events take about {used} bytes of {limit}: there is room again when old ones are deleted"
+        "the tenant's events take about {used} bytes of {limit}: there is room again when old ones are deleted, which \
+         waits for their deliveries"
     )]
     Full {
         /// How many bytes its events take.
@@ -187,7 +188,8 @@ impl Admission {
     pub async fn stored_bytes(&self, tenant: TenantId) -> Result<u64, StorageError> {
         let mut days = self.store.usage(&[tenant]).await?;
         days.extend(self.counted_of(|of| of == tenant));
-        Ok(kept_bytes(&days, self.retention_of(tenant), self.directory.now()))
+        let overdue = self.store.overdue().await?.get(&tenant).copied().unwrap_or(0);
+        Ok(overdue + kept_bytes(&days, self.retention_of(tenant), self.directory.now()))
     }
 
     /// How many events of `tenant` this node accepted in a second, of late.
@@ -298,11 +300,16 @@ impl Admission {
             let now = self.directory.now();
             let mut days = self.store.usage(&all).await?;
             let limited: FxHashSet<TenantId> = all.into_iter().collect();
+            // What is too old and still kept is in no day that counts.
+            stored.extend(
+                self.store.overdue().await?.into_iter().filter(|(tenant, _)| limited.contains(tenant)),
+            );
             days.extend(self.counted_of(|tenant| limited.contains(&tenant)));
             days.sort_unstable_by_key(|day| (day.tenant, day.day));
             for of_tenant in days.chunk_by(|one, other| one.tenant == other.tenant) {
                 let tenant = of_tenant[0].tenant;
-                stored.insert(tenant, kept_bytes(of_tenant, self.retention_of(tenant), now));
+                let kept = kept_bytes(of_tenant, self.retention_of(tenant), now);
+                *stored.entry(tenant).or_default() += kept;
             }
         }
         self.tell_storage(&stored);

@@ -14,13 +14,13 @@ pub trait RetentionStore: Send + Sync {
     /// Whether `node` is the one of several nodes that deletes, from now until about a minute later. Another one takes over if
     /// it does not ask again.
     async fn takes_lease(&self, node: NodeNumber) -> Result<bool, StorageError>;
-    /// The events after `after` and up to `until` with their tenants, oldest first, at most `most`.
+    /// The events after `after` and up to `until`, oldest first, at most `most`.
     async fn events_between(
         &self,
         after: EventKey,
         until: EventKey,
         most: u32,
-    ) -> Result<Vec<(EventKey, TenantId)>, StorageError>;
+    ) -> Result<Vec<StoredEvent>, StorageError>;
     /// Deletes events with all that belongs to them. Those with a delivery that is not final are kept.
     async fn delete_events(&self, events: &[EventKey]) -> Result<Purged, StorageError>;
     /// Whether [`Self::delete_days`] is much cheaper than deleting event by event.
@@ -87,6 +87,17 @@ pub trait RetentionStore: Send + Sync {
     async fn erase_late(&self, since: UnixMillis) -> Result<(), StorageError>;
 }
 
+/// An event as retention sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its key.
+    pub key: EventKey,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The size of its data.
+    pub bytes: u64,
+}
+
 /// What [`RetentionStore::trim_attempts`] removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trim {
@@ -135,6 +146,11 @@ impl Deleted {
         self.attempts += other.attempts;
         self.bodies += other.bodies;
     }
+}
+
+/// The columns of a [`StoredEvent`].
+pub(super) fn stored_event((key, tenant, bytes): (i64, i64, i64)) -> StoredEvent {
+    StoredEvent { key: EventKey(key), tenant: TenantId(tenant), bytes: bytes.unsigned_abs() }
 }
 
 /// The events that an unfinished job is about to send: those that it has not examined.

@@ -8,16 +8,31 @@ use crate::domain::TenantId;
 /// How many ids are remembered; about 10 MB.
 const REMEMBERED: usize = 200_000;
 /// How often all of them are looked at again, at most.
-const AGAIN_EVERY: Duration = Duration::from_secs(30);
+const AGAIN_EVERY: Duration = Duration::from_secs(10);
 /// How many are looked at at once: other events are deleted in between.
 const AT_ONCE: usize = 1_000;
 /// If more were left behind, how long until a pass begins again at the first of those.
 const BEGIN_AGAIN_EVERY: Duration = Duration::from_secs(3_600);
 
-/// Ids that are looked at again from time to time, with their tenants.
+/// An id that is looked at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// The id.
+    pub id: i64,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// How much is kept because of it.
+    pub bytes: u64,
+}
+
+/// Ids that are looked at again from time to time, and how much is kept because of them.
 #[derive(Debug, Default)]
 pub struct LeftBehind {
-    ids: BTreeMap<i64, TenantId>,
+    ids: BTreeMap<i64, (TenantId, u64)>,
+    /// How much is kept of each tenant, with what was not remembered.
+    bytes: BTreeMap<TenantId, u64>,
+    /// The part of it that was not remembered.
+    forgotten_bytes: BTreeMap<TenantId, u64>,
     /// The first that was not remembered.
     forgotten: Option<i64>,
     looked_at: Option<Instant>,
@@ -28,29 +43,41 @@ pub struct LeftBehind {
 
 impl LeftBehind {
     /// Remembers ids.
-    pub fn add(&mut self, ids: impl Iterator<Item = (i64, TenantId)>, now: Instant) {
-        for (id, tenant) in ids {
-            if self.ids.len() < REMEMBERED {
-                self.ids.insert(id, tenant);
+    pub fn add(&mut self, ids: impl Iterator<Item = Left>, now: Instant) {
+        for Left { id, tenant, bytes } in ids {
+            *self.bytes.entry(tenant).or_default() += bytes;
+            if self.ids.len() < REMEMBERED || self.ids.contains_key(&id) {
+                if let Some(before) = self.ids.insert(id, (tenant, bytes)) {
+                    subtract(&mut self.bytes, before);
+                }
             } else {
                 self.forgotten = Some(self.forgotten.map_or(id, |first| first.min(id)));
+                *self.forgotten_bytes.entry(tenant).or_default() += bytes;
             }
             self.looked_at.get_or_insert(now);
         }
     }
 
+    /// How much is kept of each tenant.
+    pub fn bytes(&self) -> impl Iterator<Item = (TenantId, u64)> {
+        self.bytes.iter().map(|(tenant, bytes)| (*tenant, *bytes))
+    }
+
     /// Takes some ids if it is time to look at them again; the next call takes the next ones.
-    pub fn due(&mut self, now: Instant) -> Vec<(i64, TenantId)> {
+    pub fn due(&mut self, now: Instant) -> Vec<Left> {
         let is_time = self.looked_at.is_some_and(|at| now.saturating_duration_since(at) >= AGAIN_EVERY);
         if self.next.is_none() && is_time {
             (self.next, self.looked_at) = (Some(i64::MIN), None);
         }
         let Some(next) = self.next else { return Vec::new() };
-        let due: Vec<_> = self.ids.range(next..).take(AT_ONCE).map(|(id, tenant)| (*id, *tenant)).collect();
-        for (id, _) in &due {
-            self.ids.remove(id);
+        let due = self.ids.range(next..).take(AT_ONCE);
+        let due: Vec<_> =
+            due.map(|(id, (tenant, bytes))| Left { id: *id, tenant: *tenant, bytes: *bytes }).collect();
+        for left in &due {
+            self.ids.remove(&left.id);
+            subtract(&mut self.bytes, (left.tenant, left.bytes));
         }
-        self.next = due.last().filter(|_| due.len() == AT_ONCE).map(|(id, _)| id + 1);
+        self.next = due.last().filter(|_| due.len() == AT_ONCE).map(|left| left.id + 1);
         due
     }
 
@@ -59,7 +86,19 @@ impl LeftBehind {
         let is_time = self.began_at.is_none_or(|at| now.saturating_duration_since(at) >= BEGIN_AGAIN_EVERY);
         let first = self.forgotten.filter(|_| is_time && self.ids.len() < REMEMBERED / 2)?;
         (self.forgotten, self.began_at) = (None, Some(now));
+        for of_tenant in std::mem::take(&mut self.forgotten_bytes) {
+            subtract(&mut self.bytes, of_tenant);
+        }
         Some(first)
+    }
+}
+
+/// A tenant of which nothing is left is not named.
+fn subtract(sums: &mut BTreeMap<TenantId, u64>, (tenant, bytes): (TenantId, u64)) {
+    let Some(sum) = sums.get_mut(&tenant) else { return };
+    *sum = sum.saturating_sub(bytes);
+    if *sum == 0 {
+        sums.remove(&tenant);
     }
 }
 
@@ -68,39 +107,66 @@ mod tests {
     use super::*;
     use crate::clock;
 
+    /// So many bytes are kept because of each id.
+    const BYTES: u64 = 7;
+
+    fn left(id: i64, tenant: i64) -> Left {
+        Left { id, tenant: TenantId(tenant), bytes: BYTES }
+    }
+
+    fn bytes(left: &LeftBehind) -> Vec<(i64, u64)> {
+        left.bytes().map(|(tenant, bytes)| (tenant.0, bytes / BYTES)).collect()
+    }
+
     #[test]
     fn what_is_left_behind_is_looked_at_again() {
-        let (mut left, now) = (LeftBehind::default(), clock::monotonic());
-        assert!(left.due(now).is_empty());
-        left.add([(3, TenantId(7)), (1, TenantId(8))].into_iter(), now);
-        assert!(left.due(now).is_empty(), "not at once");
-        assert_eq!(left.due(now + AGAIN_EVERY), [(1, TenantId(8)), (3, TenantId(7))]);
-        assert!(left.due(now + AGAIN_EVERY).is_empty());
+        let (mut all, now) = (LeftBehind::default(), clock::monotonic());
+        assert!(all.due(now).is_empty());
+        all.add([left(3, 7), left(1, 8)].into_iter(), now);
+        assert!(all.due(now).is_empty(), "not at once");
+        assert_eq!(all.due(now + AGAIN_EVERY), [left(1, 8), left(3, 7)]);
+        assert!(all.due(now + AGAIN_EVERY).is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_is_added_up_for_each_tenant() {
+        let (mut all, now) = (LeftBehind::default(), clock::monotonic());
+        all.add([left(3, 7), left(1, 8), left(2, 7)].into_iter(), now);
+        all.add([left(3, 7)].into_iter(), now);
+        assert_eq!(bytes(&all), [(7, 2), (8, 1)], "the same one counts once");
+        let due = all.due(now + AGAIN_EVERY);
+        assert_eq!(bytes(&all), []);
+        all.add(due.into_iter().filter(|left| left.id != 1), now);
+        assert_eq!(bytes(&all), [(7, 2)], "what could be deleted does not count any more");
     }
 
     /// So many held events of one tenant must not keep those of others from being deleted.
     #[test]
     fn a_part_is_looked_at_at_a_time_and_each_once() {
-        let (mut left, now) = (LeftBehind::default(), clock::monotonic());
-        let all: Vec<_> = (0..AT_ONCE as i64 + 2).map(|id| (id, TenantId(1))).collect();
-        left.add(all.iter().copied(), now);
-        let first = left.due(now + AGAIN_EVERY);
+        let (mut left_behind, now) = (LeftBehind::default(), clock::monotonic());
+        let all: Vec<_> = (0..AT_ONCE as i64 + 2).map(|id| left(id, 1)).collect();
+        left_behind.add(all.iter().copied(), now);
+        let first = left_behind.due(now + AGAIN_EVERY);
         assert_eq!(first, all[..AT_ONCE]);
-        left.add(first.into_iter(), now + AGAIN_EVERY);
-        assert_eq!(left.due(now + AGAIN_EVERY), all[AT_ONCE..]);
-        assert!(left.due(now + AGAIN_EVERY).is_empty(), "not at once again");
-        assert_eq!(left.due(now + AGAIN_EVERY * 2), all[..AT_ONCE]);
+        left_behind.add(first.into_iter(), now + AGAIN_EVERY);
+        assert_eq!(left_behind.due(now + AGAIN_EVERY), all[AT_ONCE..]);
+        assert!(left_behind.due(now + AGAIN_EVERY).is_empty(), "not at once again");
+        assert_eq!(left_behind.due(now + AGAIN_EVERY * 2), all[..AT_ONCE]);
     }
 
     #[test]
     fn a_pass_begins_again_at_the_first_that_is_not_remembered() {
-        let (mut left, now) = (LeftBehind::default(), clock::monotonic());
-        left.add((0..REMEMBERED as i64 + 2).map(|id| (id, TenantId(1))), now);
-        assert_eq!(left.begin_again(now), None, "there is no room for them");
+        let (mut all, now) = (LeftBehind::default(), clock::monotonic());
+        let count = REMEMBERED as u64;
+        all.add((0..REMEMBERED as i64 + 2).map(|id| left(id, 1)), now);
+        assert_eq!(bytes(&all), [(1, count + 2)], "also what is not remembered counts");
+        assert_eq!(all.begin_again(now), None, "there is no room for them");
         for round in 0..REMEMBERED / AT_ONCE {
-            assert_eq!(left.due(now + AGAIN_EVERY).len(), AT_ONCE, "{round}");
+            assert_eq!(all.due(now + AGAIN_EVERY).len(), AT_ONCE, "{round}");
         }
-        assert_eq!(left.begin_again(now), Some(REMEMBERED as i64));
-        assert_eq!(left.begin_again(now), None);
+        assert_eq!(bytes(&all), [(1, 2)]);
+        assert_eq!(all.begin_again(now), Some(REMEMBERED as i64));
+        assert_eq!(bytes(&all), [], "the pass finds them again");
+        assert_eq!(all.begin_again(now), None);
     }
 }

@@ -1,14 +1,16 @@
 //! Tests of passes, with a store that deletes whole days.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
 
+use super::passes::to_leave;
 use super::*;
 use crate::delivery::testing;
-use crate::domain::{EventId, UnixMillis};
+use crate::domain::{DeliveryId, EventId, TenantId};
 use crate::storage::sqlite::{self, SqliteOptions};
-use crate::storage::{Deleted, Purged, Trimmed};
+use crate::storage::{Deleted, Purged, StorageError, StoredEvent, Trim, Trimmed};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const ONE: TenantId = TenantId(1);
@@ -31,6 +33,10 @@ impl Days {
     }
 }
 
+fn stored(key: EventKey, tenant: TenantId) -> StoredEvent {
+    StoredEvent { key, tenant, bytes: 1_000 }
+}
+
 #[async_trait]
 impl RetentionStore for Days {
     async fn takes_lease(&self, _: NodeNumber) -> Result<bool, StorageError> {
@@ -42,10 +48,10 @@ impl RetentionStore for Days {
         after: EventKey,
         until: EventKey,
         _: u32,
-    ) -> Result<Vec<(EventKey, TenantId)>, StorageError> {
+    ) -> Result<Vec<StoredEvent>, StorageError> {
         let events = self.events.lock().unwrap();
         let between = events.iter().filter(|(key, _)| **key > after && **key <= until);
-        Ok(between.map(|(key, tenant)| (*key, *tenant)).collect())
+        Ok(between.map(|(key, tenant)| stored(*key, *tenant)).collect())
     }
 
     async fn delete_events(&self, keys: &[EventKey]) -> Result<Purged, StorageError> {
@@ -138,9 +144,12 @@ async fn retention(
     let dir = tempfile::tempdir().unwrap();
     let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
     let (clock, ids) = (Arc::clone(&sources.clock), Arc::clone(&sources.ids));
-    let directory = Directory::load(crate::storage::Database::stores(&storage), ids, clock).await.unwrap();
+    let storage = crate::storage::Database::stores(&storage);
+    let usage = Arc::clone(&storage.tenant_usage);
+    let directory = Directory::load(storage, ids, clock).await.unwrap();
     let defaults = RetentionDefaults { events: Some(DAY * 30), ..RetentionDefaults::default() };
-    let retention = Retention::new(sources, directory, Arc::clone(&store) as _, NodeNumber(1), defaults);
+    let retention =
+        Retention::new(sources, directory, (Arc::clone(&store) as _, usage), NodeNumber(1), defaults);
     (retention, store, keys)
 }
 
@@ -180,8 +189,8 @@ async fn what_was_left_behind_is_not_held_by_a_replay_of_another_tenant() {
     pass(&mut retention).await;
     assert_eq!(store.left().len(), 2);
     store.unfinished.lock().unwrap().clear();
-    let left = vec![(keys[0], ONE), (keys[1], OTHER)];
-    let free = retention.without_held(0, left, &store.held);
-    assert!(retention.delete(0, &free).await.is_ok());
+    let left = [(keys[0], ONE), (keys[1], OTHER)].map(|(key, tenant)| to_leave(stored(key, tenant)));
+    let free = retention.passes.without_held(0, left.into(), &store.held);
+    assert!(retention.passes.delete(&retention.steps, 0, &free).await.is_ok());
     assert_eq!(store.left(), [ONE]);
 }

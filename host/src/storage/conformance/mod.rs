@@ -101,7 +101,7 @@ macro_rules! storage_conformance {
             figures: [unfinished_deliveries_and_sizes_are_reported],
             statistics: [counts_of_attempts_add_up],
             notes: [leases_that_end_without_a_record_are_noted, a_replay_gives_its_pipeline_to_its_deliveries, a_pipeline_is_kept_until_its_deliveries_are_final],
-            tenants: [a_deleted_tenant_leaves_nothing_and_others_stay, the_usage_of_tenants_adds_up],
+            tenants: [a_deleted_tenant_leaves_nothing_and_others_stay, the_usage_of_tenants_adds_up, what_is_kept_too_long_is_stored_for_all_nodes],
             jobs: [
                 jobs_are_read_back_and_limited, jobs_are_paused_resumed_and_cancelled, events_to_replay_are_found,
                 a_step_makes_deliveries_of_events, a_job_ends_with_a_step, a_step_retries_and_cancels_deliveries

@@ -7,8 +7,8 @@ use crate::domain::{
     JobWork, Outcome, Replay, RequestBody, UnixMillis,
 };
 use crate::storage::{
-    Acceptance, Accepted, Changed, Deleted, Purged, Record, Redelivered, RetryPolicy, StorageError, Trim,
-    Trimmed,
+    Acceptance, Accepted, Changed, Deleted, Purged, Record, Redelivered, RetryPolicy, StorageError,
+    StoredEvent, Trim, Trimmed,
 };
 
 const LATER: UnixMillis = UnixMillis(NOW.0 + 1_000_000);
@@ -56,8 +56,9 @@ pub async fn an_event_is_deleted_with_all_that_belongs_to_it(world: &World) {
     let (event, lonely) = (event_of(world, id).await, without.event.key);
     world.store(without).await;
     let between = world.storage.retention.events_between(EventKey(event.0 - 1), lonely, 10).await.unwrap();
-    assert_eq!(between.first(), Some(&(event, TENANT)));
-    assert_eq!(between.last(), Some(&(lonely, TENANT)));
+    let bytes = world.event().event.data.len() as u64;
+    assert_eq!(between.first(), Some(&StoredEvent { key: event, tenant: TENANT, bytes }));
+    assert_eq!(between.last(), Some(&StoredEvent { key: lonely, tenant: TENANT, bytes }));
     let purged = delete(world, &[event, lonely, EventKey(77)]).await;
     let deleted = Deleted { events: 2, deliveries: 1, attempts: 3, bodies: 3 };
     assert_eq!(purged, Purged { deleted, kept: Vec::new() });

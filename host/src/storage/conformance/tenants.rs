@@ -9,7 +9,8 @@ use crate::domain::{
     RequestBody, Scopes, Tenant, TenantDeletion, TenantId, TenantOptions, UnixMillis,
 };
 use crate::storage::{
-    Acceptance, ConfigChange, ConfigItem, DeletionStep, DeliveryQuery, EventQuery, Record, Revision,
+    Acceptance, ConfigChange, ConfigItem, DeletionStep, DeliveryQuery, EventQuery, OverdueBytes, Record,
+    Revision,
 };
 
 fn tenant(id: TenantId, name: &str) -> Tenant {
@@ -216,4 +217,15 @@ pub async fn the_usage_of_tenants_adds_up(world: &World) {
     assert_eq!(store.usage(&[]).await.unwrap(), []);
     store.remove_usage_before(TENANT, Day(2)).await.unwrap();
     assert_eq!(store.usage(&[TENANT, OTHER_TENANT]).await.unwrap(), [thrice, usage(OTHER_TENANT, 2)]);
+}
+
+/// All of it at once: who is not named any more has none.
+pub async fn what_is_kept_too_long_is_stored_for_all_nodes(world: &World) {
+    let store = &world.storage.tenant_usage;
+    assert_eq!(store.overdue().await.unwrap(), OverdueBytes::new());
+    for overdue in [vec![(TENANT, 300), (OTHER_TENANT, u64::MAX)], vec![(OTHER_TENANT, 7)], vec![]] {
+        let overdue = OverdueBytes::from_iter(overdue);
+        store.set_overdue(&overdue).await.unwrap();
+        assert_eq!(store.overdue().await.unwrap(), overdue);
+    }
 }

@@ -8,8 +8,10 @@ use super::rows::is_text;
 use super::stores::PostgresStores;
 use crate::domain::{DeliveryId, EventId, EventKey, NodeNumber, TenantId, UnixMillis};
 use crate::storage::columns::{JobRow, job_columns, job_from_row, readable};
-use crate::storage::retention::held_by;
-use crate::storage::{Deleted, EventStore as _, Purged, RetentionStore, StorageError, Trim, Trimmed};
+use crate::storage::retention::{held_by, stored_event};
+use crate::storage::{
+    Deleted, EventStore as _, Purged, RetentionStore, StorageError, StoredEvent, Trim, Trimmed,
+};
 
 /// In `engine_state`: the node that deletes, and until when no other does.
 const LEASE: &str = "retention";
@@ -62,11 +64,12 @@ impl RetentionStore for PostgresStores {
         after: EventKey,
         until: EventKey,
         most: u32,
-    ) -> Result<Vec<(EventKey, TenantId)>, StorageError> {
-        let sql = "SELECT key, tenant_id FROM events WHERE key > $1 AND key <= $2 ORDER BY key LIMIT $3";
+    ) -> Result<Vec<StoredEvent>, StorageError> {
+        // Data that is stored apart is not read: its size is in the row.
+        let sql = "SELECT key, tenant_id, octet_length(data)::bigint FROM events WHERE key > $1 AND key <= $2 \
+            ORDER BY key LIMIT $3";
         let query = sqlx::query_as(sql).bind(after.0).bind(until.0).bind(i64::from(most));
-        let rows: Vec<(i64, i64)> = query.fetch_all(self.pool()).await?;
-        Ok(rows.into_iter().map(|(key, tenant)| (EventKey(key), TenantId(tenant))).collect())
+        Ok(query.fetch_all(self.pool()).await?.into_iter().map(stored_event).collect())
     }
 
     async fn delete_events(&self, events: &[EventKey]) -> Result<Purged, StorageError> {

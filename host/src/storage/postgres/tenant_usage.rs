@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 
+use super::engine_state;
 use super::stores::PostgresStores;
 use crate::domain::{Day, DayUsage, NodeNumber, TenantId};
 use crate::storage::columns::count_column;
-use crate::storage::tenant_usage::{UsageRow, usage_from_row};
-use crate::storage::{StorageError, TenantUsageStore};
+use crate::storage::tenant_usage::{OVERDUE, UsageRow, overdue_from_json, overdue_to_json, usage_from_row};
+use crate::storage::{OverdueBytes, StorageError, TenantUsageStore};
 
 #[async_trait]
 impl TenantUsageStore for PostgresStores {
@@ -38,5 +39,13 @@ impl TenantUsageStore for PostgresStores {
         let sql = "DELETE FROM tenant_usage WHERE tenant_id = $1 AND day < $2";
         sqlx::query(sql).bind(tenant.0).bind(first.0).execute(self.pool()).await?;
         Ok(())
+    }
+
+    async fn overdue(&self) -> Result<OverdueBytes, StorageError> {
+        overdue_from_json(engine_state::get(self.pool(), OVERDUE).await?)
+    }
+
+    async fn set_overdue(&self, overdue: &OverdueBytes) -> Result<(), StorageError> {
+        engine_state::set(self.pool(), OVERDUE, &overdue_to_json(overdue)?).await
     }
 }

@@ -8,8 +8,8 @@ use super::script::json_ids;
 use super::stores::SqliteStores;
 use super::{erasing, id_buckets, known_names, purging, space};
 use crate::domain::{AttemptId, DeliveryId, EventId, EventKey, HookId, NodeNumber, TenantId, UnixMillis};
-use crate::storage::retention::held_by;
-use crate::storage::{Deleted, Purged, RetentionStore, StorageError, Trim, Trimmed};
+use crate::storage::retention::{held_by, stored_event};
+use crate::storage::{Deleted, Purged, RetentionStore, StorageError, StoredEvent, Trim, Trimmed};
 
 /// How many entries of `hook_id_buckets` one transaction deletes.
 const MAX_BUCKETS: u32 = 1_000;
@@ -47,12 +47,12 @@ impl RetentionStore for SqliteStores {
         after: EventKey,
         until: EventKey,
         most: u32,
-    ) -> Result<Vec<(EventKey, TenantId)>, StorageError> {
-        // Data is not read: it comes after these columns.
-        let sql = "SELECT key, tenant_id FROM events WHERE key > ? AND key <= ? ORDER BY key LIMIT ?";
+    ) -> Result<Vec<StoredEvent>, StorageError> {
+        // Data is not read: its size is in the row's head.
+        let sql = "SELECT key, tenant_id, octet_length(data) FROM events WHERE key > ? AND key <= ? \
+            ORDER BY key LIMIT ?";
         let query = sqlx::query_as(sql).bind(after.0).bind(until.0).bind(most);
-        let rows: Vec<(i64, i64)> = query.fetch_all(&self.readers).await?;
-        Ok(rows.into_iter().map(|(key, tenant)| (EventKey(key), TenantId(tenant))).collect())
+        Ok(query.fetch_all(&self.readers).await?.into_iter().map(stored_event).collect())
     }
 
     async fn delete_events(&self, events: &[EventKey]) -> Result<Purged, StorageError> {

@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 
+use super::engine_state;
 use super::rows::{count_column, to_json};
 use super::stores::SqliteStores;
 use crate::domain::{Day, DayUsage, NodeNumber, TenantId};
-use crate::storage::tenant_usage::{UsageRow, usage_from_row};
-use crate::storage::{StorageError, TenantUsageStore};
+use crate::storage::tenant_usage::{OVERDUE, UsageRow, overdue_from_json, overdue_to_json, usage_from_row};
+use crate::storage::{OverdueBytes, StorageError, TenantUsageStore};
 
 #[async_trait]
 impl TenantUsageStore for SqliteStores {
@@ -28,6 +29,17 @@ impl TenantUsageStore for SqliteStores {
     async fn remove_usage_before(&self, tenant: TenantId, first: Day) -> Result<(), StorageError> {
         let sql = "DELETE FROM tenant_usage WHERE tenant_id = ? AND day < ?";
         self.changes(sqlx::query(sql).bind(tenant.0).bind(first.0)).await.map(drop)
+    }
+
+    async fn overdue(&self) -> Result<OverdueBytes, StorageError> {
+        overdue_from_json(engine_state::get(&mut *self.readers.acquire().await?, OVERDUE).await?)
+    }
+
+    async fn set_overdue(&self, overdue: &OverdueBytes) -> Result<(), StorageError> {
+        let json = overdue_to_json(overdue)?;
+        let mut writer = self.writer().await;
+        let done = engine_state::set(writer.begin().await?, OVERDUE, &json).await;
+        writer.finish(done).await
     }
 }
 

@@ -40,6 +40,58 @@ async fn events_are_deleted_with_their_deliveries_unless_one_is_held() {
     assert_eq!(client.post("/events", event).await.expect(200)["duplicate"], true);
 }
 
+/// Waits until publishing is answered with `status`, and returns the answer.
+async fn publish_until(client: &Client, status: u16) -> Value {
+    let began = std::time::Instant::now();
+    loop {
+        let response = client.post("/events", json!({"type": "held", "data": "x"})).await;
+        if response.status == status {
+            return response.expect(status);
+        }
+        assert!(began.elapsed() < TIMEOUT, "still {}", response.status);
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_too_long_because_of_a_pause_counts_until_it_is_delivered() {
+    let (server, client) = engine().await;
+    let (receiver, operator) = (Receiver::start().await, server.operator());
+    let paused = hook(&client, &receiver, json!({"types": ["held"], "paused": true})).await;
+    operator.patch("/tenants/acme", json!({"retain_events_s": 1})).await.expect(200);
+    let mut events = Vec::new();
+    for _ in 0..20 {
+        events.push(client.publish("held", json!("x".repeat(1_000))).await);
+    }
+    let gone_at_once = client.publish("other", json!("x".repeat(100_000))).await;
+    gone(&client, &gone_at_once).await;
+    // 20 events of about 1,200 bytes, all of them older than a second.
+    let began = std::time::Instant::now();
+    loop {
+        let shown = operator.get("/tenants/acme").await.expect(200);
+        let used = shown["usage"]["storage_bytes"].as_u64().unwrap();
+        if (20_000..30_000).contains(&used) {
+            break;
+        }
+        assert!(began.elapsed() < TIMEOUT, "{used}");
+        tokio::task::yield_now().await;
+    }
+    operator.patch("/tenants/acme", json!({"limits": {"storage_bytes": 20_000}})).await.expect(200);
+    let refused = publish_until(&client, 429).await;
+    assert_eq!(refused["type"], "/problems/storage-full");
+    assert!(refused["detail"].as_str().unwrap().contains("waits for their deliveries"), "{refused}");
+
+    // Nothing that was accepted is lost.
+    patch_hook(&client, &paused, json!({"paused": false})).await;
+    for _ in &events {
+        receiver.next().await;
+    }
+    for event in &events {
+        gone(&client, event).await;
+    }
+    publish_until(&client, 202).await;
+}
+
 #[tokio::test]
 async fn a_tenant_has_a_time_of_its_own() {
     let (server, client) = engine().await;

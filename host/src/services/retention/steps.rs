@@ -1,0 +1,89 @@
+//! What each step of retention needs: the lease of the node that deletes, and the pauses between steps.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::counters::RetentionCounters;
+use crate::clock;
+use crate::domain::NodeNumber;
+use crate::sources::Sources;
+use crate::storage::{RetentionStore, StorageError};
+
+/// How many events or deliveries one look visits.
+pub(super) const VISITED: u32 = 1_000;
+/// How many events or deliveries one step deletes.
+pub(super) const STEP: usize = 50;
+/// How long one class or tenant may take before it is the next one's turn.
+pub(super) const TIME_EACH: Duration = Duration::from_secs(5);
+/// How long it waits after a step if nothing is late.
+const PAUSE: Duration = Duration::from_millis(50);
+/// If events are late by more than this part of the time for which they are kept, it does not wait.
+const LATE_PART: u32 = 100;
+/// How often it tells other nodes that it goes on.
+const RENEWED_EVERY: Duration = Duration::from_secs(10);
+
+/// See the module's head.
+pub(super) struct Steps {
+    pub(super) sources: Sources,
+    pub(super) store: Arc<dyn RetentionStore>,
+    pub(super) counters: Arc<RetentionCounters>,
+    node: NodeNumber,
+    renewed_at: Option<Instant>,
+}
+
+/// Another node deletes.
+pub(super) struct OtherNodeDeletes;
+
+/// Why a part ends before it is done.
+pub(super) enum Stopped {
+    OtherNodeDeletes,
+    Failed(StorageError),
+}
+
+impl From<StorageError> for Stopped {
+    fn from(error: StorageError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<OtherNodeDeletes> for Stopped {
+    fn from(OtherNodeDeletes: OtherNodeDeletes) -> Self {
+        Self::OtherNodeDeletes
+    }
+}
+
+impl Steps {
+    /// Of `node`, which deletes if no other node does.
+    pub(super) fn new(sources: Sources, store: Arc<dyn RetentionStore>, node: NodeNumber) -> Self {
+        Self { sources, store, counters: Arc::default(), node, renewed_at: None }
+    }
+
+    /// Goes on only if no other node deletes meanwhile.
+    pub(super) async fn renew(&mut self) -> Result<(), Stopped> {
+        if self.renewed_at.is_some_and(|at| clock::elapsed(at) < RENEWED_EVERY) {
+            return Ok(());
+        }
+        self.renewed_at = None;
+        if !self.store.takes_lease(self.node).await? {
+            return Err(OtherNodeDeletes.into());
+        }
+        self.renewed_at = Some(clock::monotonic());
+        Ok(())
+    }
+
+    /// Waits after a step, if what it deleted was not late by much.
+    pub(super) async fn pause(&mut self, late_by: Duration, keep: Duration) -> Result<(), Stopped> {
+        let late = (keep / LATE_PART).max(Duration::from_secs(1));
+        let left = 1.0 - late_by.as_secs_f64() / late.as_secs_f64();
+        if left > 0.0 {
+            tokio::time::sleep(PAUSE.mul_f64(left)).await;
+        }
+        self.renew().await
+    }
+
+    /// Waits a little between steps that have nothing to do with the age of events.
+    pub(super) async fn pause_briefly(&mut self) -> Result<(), Stopped> {
+        tokio::time::sleep(PAUSE / 5).await;
+        self.renew().await
+    }
+}

@@ -20,13 +20,12 @@ pub use counters::RetentionCounters;
 use passes::{Held, Passes};
 use policy::Policy;
 pub use policy::RetentionDefaults;
-use steps::{Steps, Stopped, TIME_EACH};
+use steps::{OtherNodeDeletes, Steps, Stopped, TIME_EACH};
 use trims::Trims;
 
 use crate::clock;
 use crate::directory::Directory;
 use crate::domain::{EventKey, NodeNumber, UnixMillis};
-use crate::log_limiter::LogLimiter;
 use crate::sources::Sources;
 use crate::storage::{OverdueBytes, RetentionStore, TenantUsageStore};
 
@@ -84,56 +83,64 @@ impl Retention {
 
     /// Deletes until the future is dropped.
     pub async fn run(mut self) {
-        let failures = LogLimiter::new();
         loop {
             tokio::time::sleep(EVERY).await;
-            match self.pass().await {
-                Ok(()) => {}
+            if let Err(OtherNodeDeletes) = self.pass().await {
                 // What another node leaves behind is unknown here.
-                Err(Stopped::OtherNodeDeletes) => self.forget(),
-                Err(Stopped::Failed(error)) => {
-                    // What was to be looked at again may be lost: everything is.
-                    self.forget();
-                    if let Some(unlogged) = failures.permit() {
-                        let error = &error as &dyn std::error::Error;
-                        tracing::warn!(
-                            error,
-                            unlogged,
-                            "cannot delete what is older than its retention; trying again"
-                        );
-                    }
-                }
+                self.passes.clear();
+                self.trims.clear();
+                self.reported = None;
             }
         }
     }
 
-    fn forget(&mut self) {
-        self.passes.clear();
-        self.trims.clear();
-        self.reported = None;
-    }
-
-    async fn pass(&mut self) -> Result<(), Stopped> {
-        self.steps.renew().await?;
+    /// Does each part for a while. One that fails does not keep the others from going on.
+    async fn pass(&mut self) -> Result<(), OtherNodeDeletes> {
+        let renewed = self.steps.renew().await;
+        if !self.steps.go_on("lease", renewed)? {
+            return Ok(());
+        }
         let now = self.steps.sources.now();
         let policy = Policy::of(&self.defaults, &self.directory.tenants());
-        let held = match policy.classes.is_empty() {
-            true => Vec::new(),
-            false => self.steps.store.held_by_replays().await?,
-        };
-        self.steps.store.erase_late(now.minus(LATE_ATTEMPTS)).await?;
-        self.seldom(&policy, now, &held).await?;
+        let late = self.steps.store.erase_late(now.minus(LATE_ATTEMPTS)).await;
+        self.steps.go_on("erased content", late)?;
         self.passes.follow(&policy);
         self.trims.follow(&policy);
-        for index in 0..self.passes.count() {
-            self.passes.run(&mut self.steps, index, &held).await?;
-        }
-        self.report_overdue().await?;
+        self.delete_events(&policy, now).await?;
         for (tenant, what, keep) in &policy.trims {
-            self.trims.run(&mut self.steps, (*tenant, *what), *keep).await?;
+            let done = self.trims.run(&mut self.steps, (*tenant, *what), *keep).await;
+            if !self.steps.go_on("attempts", done)? {
+                self.trims.begin_again((*tenant, *what));
+            }
         }
-        self.forget_names(&policy, now).await?;
-        self.tidy(now).await
+        let done = self.forget_names(&policy, now).await;
+        self.steps.go_on("ids", done)?;
+        let done = self.tidy(now).await;
+        self.steps.go_on("space", done)?;
+        Ok(())
+    }
+
+    async fn delete_events(&mut self, policy: &Policy, now: UnixMillis) -> Result<(), OtherNodeDeletes> {
+        let held = match policy.classes.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.steps.store.held_by_replays().await,
+        };
+        let held = match held {
+            Ok(held) => held,
+            // Otherwise, what they are about to send would be deleted.
+            Err(error) => return self.steps.go_on("replays", Err(error)).map(drop),
+        };
+        let done = self.seldom(policy, now, &held).await;
+        self.steps.go_on("days", done)?;
+        for index in 0..self.passes.count() {
+            let done = self.passes.run(&mut self.steps, index, &held).await;
+            if !self.steps.go_on("events", done)? {
+                self.passes.begin_again(index);
+            }
+        }
+        let done = self.report_overdue().await;
+        self.steps.go_on("usage", done)?;
+        Ok(())
     }
 
     async fn seldom(&mut self, policy: &Policy, now: UnixMillis, held: &Held) -> Result<(), Stopped> {

@@ -55,6 +55,12 @@ impl Passes {
         self.all.clear();
     }
 
+    /// Begins one again: after a failure, what it was to look at again may be lost.
+    pub(super) fn begin_again(&mut self, index: usize) {
+        let pass = &mut self.all[index];
+        *pass = Pass::of(pass.class.clone());
+    }
+
     /// A class whose time or tenants changed begins again: events that it has passed may be too old now.
     pub(super) fn follow(&mut self, policy: &Policy) {
         self.all.retain(|pass| policy.classes.contains(&pass.class));

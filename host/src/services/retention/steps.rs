@@ -1,11 +1,13 @@
 //! What each step of retention needs: the lease of the node that deletes, and the pauses between steps.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::counters::RetentionCounters;
 use crate::clock;
 use crate::domain::NodeNumber;
+use crate::log_limiter::LogLimiter;
 use crate::sources::Sources;
 use crate::storage::{RetentionStore, StorageError};
 
@@ -29,6 +31,8 @@ pub(super) struct Steps {
     pub(super) counters: Arc<RetentionCounters>,
     node: NodeNumber,
     renewed_at: Option<Instant>,
+    /// For each part that has failed.
+    failures: BTreeMap<&'static str, LogLimiter>,
 }
 
 /// Another node deletes.
@@ -55,7 +59,7 @@ impl From<OtherNodeDeletes> for Stopped {
 impl Steps {
     /// Of `node`, which deletes if no other node does.
     pub(super) fn new(sources: Sources, store: Arc<dyn RetentionStore>, node: NodeNumber) -> Self {
-        Self { sources, store, counters: Arc::default(), node, renewed_at: None }
+        Self { sources, store, counters: Arc::default(), node, renewed_at: None, failures: BTreeMap::new() }
     }
 
     /// Goes on only if no other node deletes meanwhile.
@@ -69,6 +73,32 @@ impl Steps {
         }
         self.renewed_at = Some(clock::monotonic());
         Ok(())
+    }
+
+    /// Whether a part was done. If it failed, that is logged, and the next part goes on.
+    ///
+    /// # Errors
+    /// If another node deletes: then no part goes on.
+    pub(super) fn go_on(
+        &mut self,
+        part: &'static str,
+        done: Result<(), impl Into<Stopped>>,
+    ) -> Result<bool, OtherNodeDeletes> {
+        let error = match done.map_err(Into::into) {
+            Ok(()) => return Ok(true),
+            Err(Stopped::OtherNodeDeletes) => return Err(OtherNodeDeletes),
+            Err(Stopped::Failed(error)) => error,
+        };
+        if let Some(unlogged) = self.failures.entry(part).or_default().permit() {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(
+                part,
+                unlogged,
+                error,
+                "cannot delete what is older than its retention; trying again"
+            );
+        }
+        Ok(false)
     }
 
     /// Waits after a step, if what it deleted was not late by much.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 
@@ -23,11 +24,18 @@ pub struct Days {
     events: Mutex<BTreeMap<EventKey, TenantId>>,
     held: Vec<(TenantId, EventKey, EventKey)>,
     unfinished: Mutex<BTreeSet<EventKey>>,
+    /// What fails.
+    failing: Mutex<BTreeSet<&'static str>>,
+    tidied: AtomicU64,
     /// Up to which event whole days were to be deleted.
     until: Mutex<Vec<EventKey>>,
 }
 
 impl Days {
+    fn fail_if(&self, part: &str) -> Result<(), StorageError> {
+        if self.failing.lock().unwrap().contains(part) { Err(StorageError::NoSpace) } else { Ok(()) }
+    }
+
     fn left(&self) -> Vec<TenantId> {
         self.events.lock().unwrap().values().copied().collect()
     }
@@ -66,11 +74,13 @@ impl RetentionStore for Days {
     }
 
     async fn delete_days(&self, until: EventKey) -> Result<(Deleted, EventKey), StorageError> {
+        self.fail_if("delete_days")?;
         self.until.lock().unwrap().push(until);
         Ok((Deleted::default(), EventKey(0)))
     }
 
     async fn held_by_replays(&self) -> Result<Vec<(TenantId, EventKey, EventKey)>, StorageError> {
+        self.fail_if("held_by_replays")?;
         Ok(self.held.clone())
     }
 
@@ -95,10 +105,12 @@ impl RetentionStore for Days {
     }
 
     async fn forget_names(&self, _: UnixMillis, _: UnixMillis, _: u32) -> Result<u64, StorageError> {
+        self.fail_if("forget_names")?;
         Ok(0)
     }
 
     async fn tidy(&self, _: UnixMillis) -> Result<bool, StorageError> {
+        self.tidied.fetch_add(1, Ordering::Relaxed);
         Ok(false)
     }
 
@@ -125,7 +137,7 @@ impl RetentionStore for Days {
     }
 
     async fn erase_late(&self, _: UnixMillis) -> Result<(), StorageError> {
-        Ok(())
+        self.fail_if("erase_late")
     }
 }
 
@@ -193,4 +205,23 @@ async fn what_was_left_behind_is_not_held_by_a_replay_of_another_tenant() {
     let free = retention.passes.without_held(0, left.into(), &store.held);
     assert!(retention.passes.delete(&retention.steps, 0, &free).await.is_ok());
     assert_eq!(store.left(), [ONE]);
+}
+
+#[tokio::test]
+async fn a_part_that_fails_does_not_keep_the_others_from_going_on() {
+    for (part, left) in [
+        ("erase_late", vec![]),
+        ("delete_days", vec![]),
+        ("forget_names", vec![]),
+        // What a replay is about to send is not known.
+        ("held_by_replays", vec![OTHER]),
+    ] {
+        // Another tenant holds something, so that events are deleted one by one.
+        let (mut retention, store, _) = retention(&[OTHER], |_| vec![(ONE, EventKey(0), EventKey(1))]).await;
+        retention.passes.singly_until = EventKey(i64::MAX);
+        store.failing.lock().unwrap().insert(part);
+        pass(&mut retention).await;
+        assert_eq!(store.left(), left, "{part}");
+        assert_eq!(store.tidied.load(Ordering::Relaxed), 1, "{part}");
+    }
 }

@@ -35,6 +35,11 @@ impl Trims {
         self.0.clear();
     }
 
+    /// Begins one again: after a failure, what it was to look at again may be lost.
+    pub(super) fn begin_again(&mut self, key: TrimKey) {
+        self.0.remove(&key);
+    }
+
     /// Forgets tenants that keep everything as long as their events.
     pub(super) fn follow(&mut self, policy: &Policy) {
         let wanted: BTreeSet<_> = policy.trims.iter().map(|(tenant, what, _)| (*tenant, *what)).collect();

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 
 use super::passes::to_leave;
+use super::trims::next_look;
 use super::*;
 use crate::delivery::testing;
 use crate::domain::{DeliveryId, EventId, TenantId};
@@ -27,6 +28,10 @@ pub struct Days {
     /// What fails.
     failing: Mutex<BTreeSet<&'static str>>,
     tidied: AtomicU64,
+    /// The deliveries of any tenant, how often they were looked for, and those whose attempts were removed.
+    deliveries: Mutex<BTreeSet<DeliveryId>>,
+    looks: AtomicU64,
+    trimmed: Mutex<Vec<DeliveryId>>,
     /// Up to which event whole days were to be deleted.
     until: Mutex<Vec<EventKey>>,
 }
@@ -87,20 +92,24 @@ impl RetentionStore for Days {
     async fn deliveries_between(
         &self,
         _: (TenantId, Trim),
-        _: DeliveryId,
-        _: DeliveryId,
-        _: u32,
+        after: DeliveryId,
+        until: DeliveryId,
+        most: u32,
     ) -> Result<Vec<(DeliveryId, bool)>, StorageError> {
-        Ok(Vec::new())
+        self.looks.fetch_add(1, Ordering::Relaxed);
+        let deliveries = self.deliveries.lock().unwrap();
+        let between = deliveries.iter().filter(|id| **id > after && **id <= until);
+        Ok(between.take(most as usize).map(|id| (*id, true)).collect())
     }
 
     async fn trim_attempts(
         &self,
         _: TenantId,
-        _: &[DeliveryId],
+        ids: &[DeliveryId],
         _: Trim,
         _: UnixMillis,
     ) -> Result<Trimmed, StorageError> {
+        self.trimmed.lock().unwrap().extend(ids);
         Ok(Trimmed::default())
     }
 
@@ -223,5 +232,46 @@ async fn a_part_that_fails_does_not_keep_the_others_from_going_on() {
         pass(&mut retention).await;
         assert_eq!(store.left(), left, "{part}");
         assert_eq!(store.tidied.load(Ordering::Relaxed), 1, "{part}");
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_is_not_looked_at_until_something_of_it_may_be_too_old() {
+    let (mut retention, store, _) = retention(&[], |_| Vec::new()).await;
+    let (mut trims, key) = (Trims::default(), (ONE, Trim::Attempts));
+    let now = retention.steps.sources.now();
+    let made = |days: u32| DeliveryId::first_at(now.minus(DAY * days));
+    // Each row: the deliveries' ages in days, for how many days attempts are kept, how many were removed and looked for.
+    for (ages, keep, trimmed, looks) in [
+        (&[][..], 10, 0, 2),
+        (&[], 10, 0, 0),
+        (&[12, 9, 3], 10, 0, 0),
+        // Another time holds at once.
+        (&[12, 9, 3], 11, 1, 3),
+        (&[12, 9, 3], 11, 0, 0),
+        (&[12, 9, 3], 5, 1, 3),
+        (&[12, 9, 3], 5, 0, 0),
+    ] {
+        *store.deliveries.lock().unwrap() = ages.iter().map(|days| made(*days)).collect();
+        let before = store.looks.load(Ordering::Relaxed);
+        assert!(trims.run(&mut retention.steps, key, DAY * keep).await.is_ok());
+        assert_eq!(std::mem::take(&mut *store.trimmed.lock().unwrap()).len(), trimmed, "{ages:?} {keep}");
+        assert_eq!(store.looks.load(Ordering::Relaxed) - before, looks, "{ages:?} {keep}");
+    }
+    let (second, minute, hour) =
+        (Duration::from_secs(1), Duration::from_secs(60), Duration::from_secs(3_600));
+    let ago = |time| Some(DeliveryId::first_at(now.minus(time)));
+    for (next, keep, after) in [
+        (None, minute, minute),
+        (ago(second), minute, minute - second),
+        (ago(second * 59), minute, second),
+        (ago(hour), hour, hour / 100),
+        (ago(DAY), DAY, minute),
+        // The clock may be set meanwhile.
+        (None, DAY, hour),
+        // An id that runs ahead of the clock.
+        (Some(DeliveryId::first_at(now.plus(DAY))), minute, minute),
+    ] {
+        assert_eq!(next_look(next, keep, now), after, "{next:?} {keep:?}");
     }
 }

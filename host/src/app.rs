@@ -36,9 +36,10 @@ use crate::config::Config;
 use crate::cores::Cores;
 use crate::delivery::{self, Dispatcher, HookHealthMonitor, HookStats, Recorder};
 use crate::directory::Directory;
-use crate::domain::{NodeNumber, UnixMillis};
+use crate::domain::NodeNumber;
 use crate::sandbox::Sandbox;
 use crate::services::Readiness;
+use crate::sources::Sources;
 use crate::storage::Database;
 use crate::supervisor::Sockets;
 use crate::vault::Vault;
@@ -76,7 +77,7 @@ pub struct Engine {
     sandbox: Sandbox,
     exporting: Exporting,
     health: Arc<HookHealthMonitor>,
-    clock: Arc<dyn Clock>,
+    sources: Sources,
     database: Arc<dyn Database>,
     node: NodeNumber,
 }
@@ -135,7 +136,7 @@ async fn start_on(
     hook_states::follow(&database, &health, (&directory, &dispatcher), &stop_feeding);
     let ingest =
         routers::ingest((&sources, config.retain_events), &directory, &stores, (&dispatcher, &notices));
-    access::spawn(&directory, &stores.audit, &clock, config.retain_audit_log, &stop_feeding);
+    access::spawn(&directory, &stores.audit, &sources, config.retain_audit_log, &stop_feeding);
     let reported = (&ingest, &dispatcher, &directory);
     activity::spawn((&sources, node), &stores, reported, listeners.api_address(), &stop_feeding);
     let readiness = Arc::new(Readiness::new(Arc::clone(&stores.deliveries), database.membership()));
@@ -170,7 +171,7 @@ async fn start_on(
         sandbox,
         exporting,
         health,
-        clock,
+        sources,
         database,
         node,
     })
@@ -251,7 +252,7 @@ impl Engine {
                 "some attempts did not finish within the shutdown's grace; they are made again"
             );
         } else {
-            past::end_unused_leases(&*self.database, self.node, self.clock.now()).await;
+            past::end_unused_leases(&*self.database, self.node, self.sources.now()).await;
         }
         self.sandbox.shutdown();
         self.serving.stop_admin.by(Instant::from_std(clock::monotonic()));
@@ -260,7 +261,7 @@ impl Engine {
         }
         let end = (began + grace).max(Instant::from_std(clock::monotonic()) + MIN_CLOSING);
         let parts = (&*self.health, &*self.stats, &*self.directory);
-        let closing = close(&*self.database, parts, self.clock.now());
+        let closing = close(&*self.database, parts, &self.sources);
         // Together: attempts that used up their part of the grace have spans, too.
         let (closed, ()) = tokio::join!(tokio::time::timeout_at(end, closing), self.exporting.finish(end));
         // Not before: the database writer runs there.
@@ -280,7 +281,7 @@ async fn stop_wanted(signal: impl Future<Output = ()>, readiness: &Readiness, ti
 async fn close(
     database: &dyn Database,
     (health, stats, directory): (&HookHealthMonitor, &HookStats, &Directory),
-    now: UnixMillis,
+    sources: &Sources,
 ) -> Result<()> {
     if let Err(error) = health.sync(|_| true).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "cannot store the health of hooks");
@@ -292,7 +293,7 @@ async fn close(
         let error = &error as &dyn std::error::Error;
         tracing::warn!(error, "cannot store when keys were last used");
     }
-    if let Err(error) = database.note_clock(now).await {
+    if let Err(error) = database.note_clock(sources.now(), sources.trusted_now()).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
     }
     delivery::log_left_out();

@@ -1,6 +1,7 @@
 //! The only place that reads clocks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::domain::UnixMillis;
@@ -28,6 +29,36 @@ impl Clock for SystemClock {
         #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// Up to which time the wall clock is trusted where something is deleted because of its age: a clock that is far ahead by mistake
+/// must not delete everything.
+#[derive(Debug)]
+pub struct TrustedUntil(AtomicI64);
+
+impl TrustedUntil {
+    /// With this limit.
+    #[must_use]
+    pub fn new(limit: UnixMillis) -> Self {
+        Self(AtomicI64::new(limit.0))
+    }
+
+    /// The limit.
+    #[must_use]
+    pub fn get(&self) -> UnixMillis {
+        UnixMillis(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Sets another limit.
+    pub fn set(&self, limit: UnixMillis) {
+        self.0.store(limit.0, Ordering::Relaxed);
+    }
+}
+
+impl Default for TrustedUntil {
+    fn default() -> Self {
+        Self::new(UnixMillis::MAX)
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Deliveries are due at times of the wall clock. If it is set back, they are brought forward by the same time. Ids carry
 //! their time and always ascend, so a clock that is set far ahead by mistake would give every later id a wrong time. Ids
-//! therefore follow a jump ahead only after it has lasted for a while.
+//! therefore follow a jump ahead only after it has lasted for a while, and so does everything that is deleted because of its
+//! age.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, TrustedUntil};
 use crate::delivery::Dispatcher;
 use crate::domain::UnixMillis;
 use crate::domain::ids::IdGenerator;
@@ -24,6 +25,8 @@ const SMALL_STEP_MS: i64 = 1_000;
 const LARGE_JUMP_MS: i64 = 3_600_000;
 /// After this time a jump ahead is trusted.
 const TRUSTED_AFTER_MS: i64 = 3_600_000;
+/// The next comparison may be late by so much.
+const LATE_MS: i64 = 60_000;
 
 /// Compares the wall clock with the boot clock, which is never set.
 #[derive(Debug)]
@@ -31,10 +34,44 @@ pub struct ClockWatch {
     /// Both clocks, in milliseconds, when they were last compared.
     wall: i64,
     boot: i64,
-    /// The wall clock as far as it is trusted.
-    trusted: i64,
+    for_ids: Trust,
+    for_deletion: Trust,
+}
+
+/// How far the wall clock is trusted.
+#[derive(Debug)]
+struct Trust {
+    /// The time until which it is.
+    until: i64,
     /// When the wall clock jumped far ahead of that, by the boot clock.
     ahead_since: Option<i64>,
+}
+
+impl Trust {
+    fn of(until: i64) -> Self {
+        Self { until, ahead_since: None }
+    }
+
+    /// Compares again after `passed`. Returns the size of a jump ahead that was just seen.
+    fn compare(&mut self, wall: i64, boot: i64, passed: i64) -> Option<Duration> {
+        let expected = self.until + passed;
+        let ahead = wall - expected;
+        let mut jumped_ahead = None;
+        self.until = wall;
+        if ahead > LARGE_JUMP_MS {
+            if self.ahead_since.is_none() {
+                jumped_ahead = Some(Duration::from_millis(ahead.unsigned_abs()));
+            }
+            let since = *self.ahead_since.get_or_insert(boot);
+            if boot - since < TRUSTED_AFTER_MS {
+                self.until = expected;
+            }
+        }
+        if self.until == wall {
+            self.ahead_since = None;
+        }
+        jumped_ahead
+    }
 }
 
 /// The result of a comparison.
@@ -46,19 +83,25 @@ pub struct Comparison {
     pub jumped_ahead: Option<Duration>,
     /// The latest time that ids may carry until the next comparison.
     pub ceiling: UnixMillis,
+    /// The size of a jump ahead that was just seen, and deletes nothing yet. It may have been before the start.
+    pub deletes_late: Option<Duration>,
+    /// Until then, the clock is trusted where something is deleted because of its age.
+    pub trusted: UnixMillis,
 }
 
 impl ClockWatch {
-    /// Starts with the current time of both clocks, in milliseconds.
+    /// Starts with the current time of both clocks, in milliseconds. `trusted` is how far the clock is trusted where something is
+    /// deleted because of its age: no further, if that is earlier.
     #[must_use]
-    pub fn new(wall: UnixMillis, boot: i64) -> Self {
-        Self { wall: wall.0, boot, trusted: wall.0, ahead_since: None }
+    pub fn new(wall: UnixMillis, boot: i64, trusted: UnixMillis) -> Self {
+        let for_deletion = Trust::of(wall.min(trusted).0);
+        Self { wall: wall.0, boot, for_ids: Trust::of(wall.0), for_deletion }
     }
 
     /// The latest time that ids may carry, with a margin for a late comparison.
     #[must_use]
     pub fn ceiling(&self) -> UnixMillis {
-        UnixMillis(self.trusted + 2 * LARGE_JUMP_MS)
+        UnixMillis(self.for_ids.until + 2 * LARGE_JUMP_MS)
     }
 
     /// Compares the clocks again.
@@ -66,24 +109,11 @@ impl ClockWatch {
         let passed = (boot - self.boot).max(0);
         let back = self.wall + passed - wall.0;
         let set_back = (back >= SMALL_STEP_MS).then(|| Duration::from_millis(back.unsigned_abs()));
-        let expected = self.trusted + passed;
-        let ahead = wall.0 - expected;
-        let mut jumped_ahead = None;
-        self.trusted = wall.0;
-        if ahead > LARGE_JUMP_MS {
-            if self.ahead_since.is_none() {
-                jumped_ahead = Some(Duration::from_millis(ahead.unsigned_abs()));
-            }
-            let since = *self.ahead_since.get_or_insert(boot);
-            if boot - since < TRUSTED_AFTER_MS {
-                self.trusted = expected;
-            }
-        }
-        if self.trusted == wall.0 {
-            self.ahead_since = None;
-        }
+        let jumped_ahead = self.for_ids.compare(wall.0, boot, passed);
+        let deletes_late = self.for_deletion.compare(wall.0, boot, passed);
+        let trusted = UnixMillis(self.for_deletion.until + LATE_MS);
         (self.wall, self.boot) = (wall.0, boot);
-        Comparison { set_back, jumped_ahead, ceiling: self.ceiling() }
+        Comparison { set_back, jumped_ahead, ceiling: self.ceiling(), deletes_late, trusted }
     }
 }
 
@@ -93,6 +123,8 @@ pub struct Dependents {
     pub clock: Arc<dyn Clock>,
     /// Makes ids.
     pub ids: Arc<IdGenerator>,
+    /// Limits what is deleted because of its age.
+    pub trusted: Arc<TrustedUntil>,
     /// Stores when deliveries are due.
     pub deliveries: Arc<dyn DeliveryStore>,
     /// Woken if deliveries are due earlier.
@@ -141,7 +173,8 @@ impl StepsBack {
 
 /// Compares the clocks until `stop`.
 pub async fn run(dependents: Dependents, stop: CancellationToken) {
-    let mut watch = ClockWatch::new(dependents.clock.now(), clock::since_boot_ms());
+    let trusted = dependents.trusted.get();
+    let mut watch = ClockWatch::new(dependents.clock.now(), clock::since_boot_ms(), trusted);
     dependents.ids.set_ceiling(watch.ceiling());
     let mut steps = StepsBack::default();
     let mut ticks = tokio::time::interval(EVERY);
@@ -154,10 +187,18 @@ pub async fn run(dependents: Dependents, stop: CancellationToken) {
         let now = dependents.clock.now();
         let seen = watch.compare(now, clock::since_boot_ms());
         dependents.ids.set_ceiling(seen.ceiling);
+        dependents.trusted.set(seen.trusted);
         if let Some(by) = seen.jumped_ahead {
             tracing::error!(
                 seconds = by.as_secs(),
                 "the clock was set far ahead; new ids will carry the new time if it lasts for an hour"
+            );
+        }
+        if let Some(by) = seen.deletes_late {
+            tracing::warn!(
+                seconds = by.as_secs(),
+                "the clock is far ahead of what was seen last: it was set, or the engine did not run for so long; what is \
+                 older than its retention is deleted if that lasts for an hour"
             );
         }
         if let Some(by) = seen.set_back {
@@ -187,7 +228,7 @@ mod tests {
     /// Each row: milliseconds that passed, how far the wall clock is from right; set back by, ids' ceiling from right.
     #[test]
     fn steps_back_are_noticed_and_ids_follow_a_jump_ahead_only_when_it_lasts() {
-        let mut watch = ClockWatch::new(UnixMillis(NOW), 0);
+        let mut watch = ClockWatch::new(UnixMillis(NOW), 0, UnixMillis::MAX);
         let mut right = 0;
         let century = 100 * 365 * DAY;
         for (what, passed, off, set_back, ceiling) in [
@@ -208,6 +249,38 @@ mod tests {
             let seen = watch.compare(UnixMillis(NOW + right + off), right);
             assert_eq!(seen.set_back.map(|by| by.as_millis()), set_back.map(|by| by as u128), "{what}");
             assert_eq!(seen.ceiling.0 - 2 * HOUR - NOW - right, ceiling, "{what}");
+            assert_eq!(seen.trusted.0 - LATE_MS - NOW - right, ceiling, "{what}");
+        }
+    }
+
+    /// Each row: what was seen before the start, and how far from right the clock is, minutes after it; how far it is trusted then.
+    #[test]
+    fn a_start_far_ahead_of_what_was_seen_last_deletes_nothing_for_an_hour() {
+        const MINUTE: i64 = HOUR / 60;
+        for (what, seen, clock) in [
+            ("an ordinary start", UnixMillis::MAX, &[(1, 0, 0), (2, 0, 0)][..]),
+            (
+                "it did not run for a month",
+                UnixMillis(NOW - 30 * DAY),
+                &[(1, 0, -30 * DAY), (59, 0, -30 * DAY), (62, 0, 0), (63, 0, 0)],
+            ),
+            (
+                "it starts a year ahead, which is mended",
+                UnixMillis(NOW - DAY),
+                &[(1, 365 * DAY, -DAY), (2, 0, -DAY), (70, 0, 0)],
+            ),
+            (
+                "set back by the mending, the jump is less than an hour",
+                UnixMillis(NOW),
+                &[(1, 365 * DAY, 0), (2, 0, 0)],
+            ),
+        ] {
+            let mut watch = ClockWatch::new(UnixMillis(NOW + clock[0].1), 0, seen);
+            for (minutes, off, trusted) in clock {
+                let right = minutes * MINUTE;
+                let seen = watch.compare(UnixMillis(NOW + right + off), right);
+                assert_eq!(seen.trusted.0 - LATE_MS - NOW - right, *trusted, "{what}, after {minutes}");
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, TrustedUntil};
 use crate::domain::UnixMillis;
 use crate::domain::ids::IdGenerator;
 use crate::random::Random;
@@ -17,6 +17,8 @@ pub struct Sources {
     pub ids: Arc<IdGenerator>,
     /// Random numbers for the engine's behavior.
     pub random: Arc<dyn Random>,
+    /// How far the clock is trusted if something is deleted because of its age.
+    pub trusted: Arc<TrustedUntil>,
 }
 
 impl Sources {
@@ -24,5 +26,11 @@ impl Sources {
     #[must_use]
     pub fn now(&self) -> UnixMillis {
         self.clock.now()
+    }
+
+    /// The current time where something is deleted because of its age.
+    #[must_use]
+    pub fn trusted_now(&self) -> UnixMillis {
+        self.clock.now().min(self.trusted.get())
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::domain::UnixMillis;
+use crate::sources::Sources;
 use crate::storage::{AuditStore, StorageError};
 
 /// How often.
@@ -20,18 +20,18 @@ const ENTRIES_AT_ONCE: u32 = 500;
 pub(super) fn spawn(
     directory: &Arc<Directory>,
     audit: &Arc<dyn AuditStore>,
-    clock: &Arc<dyn Clock>,
+    sources: &Sources,
     retention: Option<Duration>,
     stop: &CancellationToken,
 ) {
-    let (directory, audit, clock) = (Arc::clone(directory), Arc::clone(audit), Arc::clone(clock));
-    tokio::spawn(stop.clone().run_until_cancelled_owned(run(directory, audit, clock, retention)));
+    let (directory, audit, sources) = (Arc::clone(directory), Arc::clone(audit), sources.clone());
+    tokio::spawn(stop.clone().run_until_cancelled_owned(run(directory, audit, sources, retention)));
 }
 
 async fn run(
     directory: Arc<Directory>,
     audit: Arc<dyn AuditStore>,
-    clock: Arc<dyn Clock>,
+    sources: Sources,
     retention: Option<Duration>,
 ) {
     let mut ticks = tokio::time::interval(EVERY);
@@ -43,7 +43,7 @@ async fn run(
             tracing::debug!(error, "cannot store when keys were last used");
         }
         let Some(retention) = retention else { continue };
-        if let Err(error) = remove_entries(&*audit, clock.now(), retention).await {
+        if let Err(error) = remove_entries(&*audit, sources.trusted_now(), retention).await {
             let error = &error as &dyn std::error::Error;
             tracing::debug!(error, "cannot remove old entries of the audit log");
         }

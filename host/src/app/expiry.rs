@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
 use crate::domain::UnixMillis;
+use crate::sources::Sources;
 use crate::storage::{KeptBodyStore, StorageError};
 
 /// How often.
@@ -16,16 +16,16 @@ const EVERY: Duration = Duration::from_secs(30);
 const BODIES_AT_ONCE: u32 = 100;
 
 /// Removes what has expired from time to time, until `stop`.
-pub(super) fn spawn(bodies: Arc<dyn KeptBodyStore>, clock: Arc<dyn Clock>, stop: &CancellationToken) {
-    tokio::spawn(stop.clone().run_until_cancelled_owned(run(bodies, clock)));
+pub(super) fn spawn(bodies: Arc<dyn KeptBodyStore>, sources: Sources, stop: &CancellationToken) {
+    tokio::spawn(stop.clone().run_until_cancelled_owned(run(bodies, sources)));
 }
 
-async fn run(bodies: Arc<dyn KeptBodyStore>, clock: Arc<dyn Clock>) {
+async fn run(bodies: Arc<dyn KeptBodyStore>, sources: Sources) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = remove_bodies(&*bodies, clock.now()).await {
+        if let Err(error) = remove_bodies(&*bodies, sources.trusted_now()).await {
             tracing::debug!(error = &error as &dyn std::error::Error, "cannot remove expired bodies");
         }
     }

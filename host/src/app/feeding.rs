@@ -25,17 +25,18 @@ pub(super) fn spawn(
 ) -> JoinHandle<()> {
     let (clock, stores) = (&sources.clock, database.stores());
     let deliveries = stores.deliveries;
-    expiry::spawn(stores.kept_bodies, Arc::clone(clock), stop);
+    expiry::spawn(stores.kept_bodies, sources.clone(), stop);
     let feeder = Feeder {
         sources: sources.clone(),
         dispatcher: Arc::clone(dispatcher),
         directory: Arc::clone(directory),
         deliveries: Arc::clone(&deliveries),
     };
-    tokio::spawn(past::note_clock(Arc::clone(database), Arc::clone(clock), stop.clone()));
+    tokio::spawn(past::note_clock(Arc::clone(database), sources.clone(), stop.clone()));
     let dependents = clock_watch::Dependents {
         clock: Arc::clone(clock),
         ids: Arc::clone(&sources.ids),
+        trusted: Arc::clone(&sources.trusted),
         deliveries,
         dispatcher: Arc::clone(dispatcher),
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, TrustedUntil};
 use crate::domain::ids::IdGenerator;
 use crate::domain::{EventKey, NodeNumber, UnixMillis};
 use crate::random::SystemRandom;
@@ -15,6 +15,8 @@ use crate::storage::{Database, FURTHEST_AHEAD};
 
 /// A clock that was this far ahead of what was seen last is taken as right.
 const SMALL_DIFFERENCE: Duration = Duration::from_secs(60);
+/// A clock that is so far ahead of what was seen last is not trusted at once.
+const FAR_AHEAD: Duration = Duration::from_secs(24 * 3_600);
 /// How often the wall clock is noted in the database.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 
@@ -28,21 +30,24 @@ pub(super) async fn sources(
     node: NodeNumber,
     clock: &Arc<dyn Clock>,
 ) -> Result<Sources> {
-    let last_id = recover(database, node, clock.now()).await?;
+    let (last_id, trusted) = recover(database, node, clock.now()).await?;
     let ids = Arc::new(IdGenerator::new(node.0, last_id));
-    Ok(Sources { clock: Arc::clone(clock), ids, random: SystemRandom::shared() })
+    let trusted = Arc::new(trusted);
+    Ok(Sources { clock: Arc::clone(clock), ids, random: SystemRandom::shared(), trusted })
 }
 
-/// Recovers the deliveries of an earlier process of `node`, and follows the clock. Returns the id after which new ones come.
-async fn recover(database: &dyn Database, node: NodeNumber, now: UnixMillis) -> Result<i64> {
+/// Recovers the deliveries of an earlier process of `node`, and follows the clock. Returns the id after which new ones come, and
+/// how far the clock is trusted.
+async fn recover(database: &dyn Database, node: NodeNumber, now: UnixMillis) -> Result<(i64, TrustedUntil)> {
     let recovered = database.stores().deliveries.recover(node, now).await;
     let recovered = recovered.context("cannot recover deliveries")?;
     if recovered > 0 {
         tracing::info!(deliveries = recovered, "recovered deliveries of an earlier process");
     }
     let last_id = last_id(database, now).await?;
-    follow_clock(database, last_id, now).await?;
-    Ok(last_id)
+    let trusted = trusted_until(database, now).await?;
+    follow_clock(database, last_id, now, now.min(trusted.get())).await?;
+    Ok((last_id, trusted))
 }
 
 /// The id after which new ones come. Ids that carry a time far ahead were made under a clock that was wrong: new ids do not
@@ -59,9 +64,24 @@ async fn last_id(database: &dyn Database, now: UnixMillis) -> Result<i64> {
     database.greatest_id_before(end).await.context("cannot read the database")
 }
 
+/// How far the clock is trusted. If it is far ahead of what the engine saw last, the engine did not run for so long, or the clock
+/// is wrong.
+async fn trusted_until(database: &dyn Database, now: UnixMillis) -> Result<TrustedUntil> {
+    let seen = database.clock_last_trusted().await.context("cannot read the database")?;
+    Ok(match seen {
+        Some(seen) if seen.until(now) > FAR_AHEAD => TrustedUntil::new(seen),
+        _ => TrustedUntil::default(),
+    })
+}
+
 /// If the clock was set back while the engine did not run, brings what waits forward by as much, once for each step back.
 /// An engine that did not note the clock is known by the time of its last id.
-async fn follow_clock(database: &dyn Database, last_id: i64, now: UnixMillis) -> Result<()> {
+async fn follow_clock(
+    database: &dyn Database,
+    last_id: i64,
+    now: UnixMillis,
+    trusted: UnixMillis,
+) -> Result<()> {
     let noted = database.clock_last_seen().await.context("cannot read the database")?;
     let behind = now.until(noted.unwrap_or_else(|| EventKey(last_id).created_at()));
     if behind > SMALL_DIFFERENCE {
@@ -73,14 +93,14 @@ async fn follow_clock(database: &dyn Database, last_id: i64, now: UnixMillis) ->
         let moved = database.stores().deliveries.bring_forward(now, behind).await;
         moved.context("cannot bring deliveries forward")?;
     }
-    if let Err(error) = database.note_clock(now).await {
+    if let Err(error) = database.note_clock(now, trusted).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
     }
     Ok(())
 }
 
 /// Notes the clock every minute until `stop`, so that the next start can tell whether it was set back.
-pub(super) async fn note_clock(database: Arc<dyn Database>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+pub(super) async fn note_clock(database: Arc<dyn Database>, sources: Sources, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(NOTE_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The first one is at once, and the start has noted it.
@@ -90,7 +110,7 @@ pub(super) async fn note_clock(database: Arc<dyn Database>, clock: Arc<dyn Clock
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = database.note_clock(clock.now()).await {
+        if let Err(error) = database.note_clock(sources.now(), sources.trusted_now()).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
         }
     }
@@ -157,6 +177,28 @@ mod tests {
             };
             let stored = storage.stores().deliveries.delivery(TENANT, id).await.unwrap().unwrap();
             assert_eq!(stored.due_at, Some(UnixMillis(due_at)), "{what}");
+            storage.close().await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clock_far_ahead_of_what_was_seen_last_is_not_trusted_however_often_the_engine_starts() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |days: i64| UnixMillis(NOW.0 + days * DAY);
+        // Each row: the clock at a start in days, how far it is trusted then, and noted before the stop.
+        for (what, clock, trusted, noted) in [
+            ("the first start", 0, UnixMillis::MAX, at(0)),
+            ("a day later", 1, UnixMillis::MAX, at(1)),
+            ("years ahead", 4_000, at(1), at(1)),
+            ("started again with the same clock", 4_000, at(1), at(1)),
+            ("mended", 1, UnixMillis::MAX, at(1)),
+            ("it did not run for a month, and then ran for more than an hour", 31, at(1), at(31)),
+            ("another start", 31, UnixMillis::MAX, at(31)),
+        ] {
+            let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
+            let (_, until) = recover(&storage, NodeNumber(1), at(clock)).await.unwrap();
+            assert_eq!(until.get(), trusted, "{what}");
+            storage.note_clock(at(clock), noted).await.unwrap();
             storage.close().await.unwrap();
         }
     }

@@ -74,5 +74,5 @@ impl StartAttempt for Collector {
 /// The system's clock and random numbers, and new ids.
 pub(crate) fn sources() -> Sources {
     let ids = Arc::new(IdGenerator::new(0, 0));
-    Sources { clock: SystemClock::shared(), ids, random: SystemRandom::shared() }
+    Sources { clock: SystemClock::shared(), ids, random: SystemRandom::shared(), trusted: Arc::default() }
 }

@@ -50,8 +50,11 @@ pub trait Database: Send + Sync {
     async fn greatest_id_before(&self, end: UnixMillis) -> Result<i64, StorageError>;
     /// The greatest time that the wall clock showed since it was last set back, as far as it was noted.
     async fn clock_last_seen(&self) -> Result<Option<UnixMillis>, StorageError>;
-    /// Notes what the wall clock shows, so that the next start can tell whether it was set back. Call it about every minute.
-    async fn note_clock(&self, now: UnixMillis) -> Result<(), StorageError>;
+    /// As far as the wall clock was trusted when it was noted last.
+    async fn clock_last_trusted(&self) -> Result<Option<UnixMillis>, StorageError>;
+    /// Notes what the wall clock shows, so that the next start can tell whether it was set back, and how far it is trusted. Call
+    /// it about every minute.
+    async fn note_clock(&self, now: UnixMillis, trusted: UnixMillis) -> Result<(), StorageError>;
     /// Whether other nodes use the database at the same time, whose changes of configuration must be followed.
     fn is_shared(&self) -> bool;
     /// What this node knows of the others.

@@ -136,7 +136,7 @@ impl JobRunner {
 
     async fn remove_old(&self) {
         let JobService { sources, storage, .. } = &self.service;
-        let before = sources.now().minus(KEPT_FOR);
+        let before = sources.trusted_now().minus(KEPT_FOR);
         loop {
             match storage.jobs.remove_jobs(before).await {
                 Ok(removed) if removed == u64::from(MAX_REMOVED_JOBS) => {}

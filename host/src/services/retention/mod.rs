@@ -100,7 +100,7 @@ impl Retention {
         if !self.steps.go_on("lease", renewed)? {
             return Ok(());
         }
-        let now = self.steps.sources.now();
+        let now = self.steps.sources.trusted_now();
         let policy = Policy::of(&self.defaults, &self.directory.tenants());
         let late = self.steps.store.erase_late(now.minus(LATE_ATTEMPTS)).await;
         self.steps.go_on("erased content", late)?;

@@ -99,7 +99,7 @@ impl Passes {
             steps.pause(Duration::ZERO, class.keep).await?;
         }
         while clock::elapsed(began) < TIME_EACH {
-            let too_old = steps.sources.now().minus(class.keep);
+            let too_old = steps.sources.trusted_now().minus(class.keep);
             let until = EventKey(EventKey::first_at(too_old).0 - 1).min(most);
             let pass = &mut self.all[index];
             if let Some(first) = pass.left.begin_again(clock::monotonic()) {

@@ -71,7 +71,7 @@ impl Trims {
             (state.keep, state.next_look) = (keep, None);
         }
         while clock::elapsed(began) < TIME_EACH {
-            let too_old = steps.sources.now().minus(keep);
+            let too_old = steps.sources.trusted_now().minus(keep);
             let until = DeliveryId(DeliveryId::first_at(too_old).0 - 1);
             let again = state.left.due(clock::monotonic());
             let is_time = state.next_look.is_none_or(|at| at <= clock::monotonic());
@@ -95,7 +95,7 @@ impl Trims {
             }
             if is_time {
                 let next = steps.store.deliveries_between(key, state.done, DeliveryId(i64::MAX), 1).await?;
-                let wait = next_look(next.first().map(|(id, _)| *id), keep, steps.sources.now());
+                let wait = next_look(next.first().map(|(id, _)| *id), keep, steps.sources.trusted_now());
                 state.next_look = Some(clock::monotonic() + wait);
             }
             break;

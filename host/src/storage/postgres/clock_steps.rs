@@ -14,6 +14,9 @@ use crate::storage::StorageError;
 /// In `engine_state`: the last step for which deliveries were brought forward, its time and its size.
 const CLOCK_STEP: &str = "clock-step";
 
+/// In `engine_state`: as far as the clock is trusted.
+const TRUSTED_CLOCK: &str = "trusted-clock";
+
 /// In `engine_state`: the greatest time that a node's clock showed since it was last set back.
 fn wall_clock(session: &Session) -> String {
     format!("wall-clock-{}", session.node.0)
@@ -21,14 +24,24 @@ fn wall_clock(session: &Session) -> String {
 
 /// The greatest time that this node's clock showed, as far as it was noted.
 pub async fn last_seen(session: &Session) -> Result<Option<UnixMillis>, StorageError> {
-    let Some(bytes) = engine_state::get(&session.pool, &wall_clock(session)).await? else { return Ok(None) };
+    time(session, &wall_clock(session)).await
+}
+
+/// As far as a node's clock was trusted when it was noted last: all nodes note the same.
+pub async fn last_trusted(session: &Session) -> Result<Option<UnixMillis>, StorageError> {
+    time(session, TRUSTED_CLOCK).await
+}
+
+async fn time(session: &Session, name: &str) -> Result<Option<UnixMillis>, StorageError> {
+    let Some(bytes) = engine_state::get(&session.pool, name).await? else { return Ok(None) };
     // A damaged one must not keep the engine from starting.
     let time = <[u8; 8]>::try_from(bytes.as_slice()).ok();
     Ok(time.map(|bytes| UnixMillis(i64::from_be_bytes(bytes))))
 }
 
-/// Notes what the clock shows.
-pub async fn note(session: &Session, now: UnixMillis) -> Result<(), StorageError> {
+/// Notes what the clock shows, and how far it is trusted.
+pub async fn note(session: &Session, now: UnixMillis, trusted: UnixMillis) -> Result<(), StorageError> {
+    engine_state::set(&session.pool, TRUSTED_CLOCK, &trusted.0.to_be_bytes()).await?;
     engine_state::set(&session.pool, &wall_clock(session), &now.0.to_be_bytes()).await
 }
 

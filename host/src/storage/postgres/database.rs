@@ -45,8 +45,12 @@ impl Database for PostgresDatabase {
         clock_steps::last_seen(&self.stores.session).await
     }
 
-    async fn note_clock(&self, now: UnixMillis) -> Result<(), StorageError> {
-        clock_steps::note(&self.stores.session, now).await
+    async fn clock_last_trusted(&self) -> Result<Option<UnixMillis>, StorageError> {
+        clock_steps::last_trusted(&self.stores.session).await
+    }
+
+    async fn note_clock(&self, now: UnixMillis, trusted: UnixMillis) -> Result<(), StorageError> {
+        clock_steps::note(&self.stores.session, now, trusted).await
     }
 
     fn is_shared(&self) -> bool {

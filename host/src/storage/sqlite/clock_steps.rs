@@ -18,6 +18,8 @@ use crate::storage::StorageError;
 /// In `engine_state`: the greatest time that the wall clock showed, in milliseconds, eight bytes, the highest first.
 /// Only a finished step lowers it.
 const WALL_CLOCK: &str = "wall-clock";
+/// In `engine_state`: as far as the wall clock is trusted, in the same form.
+const TRUSTED_CLOCK: &str = "trusted-clock";
 /// In `engine_state`: the [`Step`] that is under way, or the last one.
 const CLOCK_STEP: &str = "clock-step";
 
@@ -63,9 +65,21 @@ impl Step {
 
 /// The greatest time that the wall clock showed to this database since it was last set back, if that is known.
 pub async fn last_seen(connection: &mut SqliteConnection) -> Result<Option<UnixMillis>, StorageError> {
-    let Some(bytes) = engine_state::get(connection, WALL_CLOCK).await? else { return Ok(None) };
+    time(connection, WALL_CLOCK).await
+}
+
+/// As far as the wall clock was trusted when it was noted last.
+pub async fn last_trusted(connection: &mut SqliteConnection) -> Result<Option<UnixMillis>, StorageError> {
+    time(connection, TRUSTED_CLOCK).await
+}
+
+async fn time(
+    connection: &mut SqliteConnection,
+    name: &'static str,
+) -> Result<Option<UnixMillis>, StorageError> {
+    let Some(bytes) = engine_state::get(connection, name).await? else { return Ok(None) };
     let time = <[u8; 8]>::try_from(bytes.as_slice());
-    let time = time.inspect_err(|error| warn_of_damage(WALL_CLOCK, error)).ok();
+    let time = time.inspect_err(|error| warn_of_damage(name, error)).ok();
     Ok(time.map(|bytes| UnixMillis(i64::from_be_bytes(bytes))))
 }
 
@@ -73,8 +87,13 @@ fn warn_of_damage(name: &str, error: &(dyn std::error::Error + 'static)) {
     tracing::warn!(name, error, "ignoring damaged engine state in the database");
 }
 
-/// Notes that the wall clock shows `now`, unless it has shown more.
-pub async fn note(connection: &mut SqliteConnection, now: UnixMillis) -> Result<(), StorageError> {
+/// Notes that the wall clock shows `now`, unless it has shown more, and is trusted as far as `trusted`.
+pub async fn note(
+    connection: &mut SqliteConnection,
+    now: UnixMillis,
+    trusted: UnixMillis,
+) -> Result<(), StorageError> {
+    engine_state::set(connection, TRUSTED_CLOCK, &trusted.0.to_be_bytes()).await?;
     match last_seen(connection).await? {
         Some(seen) if seen >= now => Ok(()),
         _ => engine_state::set(connection, WALL_CLOCK, &now.0.to_be_bytes()).await,

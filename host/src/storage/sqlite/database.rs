@@ -54,9 +54,14 @@ impl Database for SqliteDatabase {
         clock_steps::last_seen(&mut reader).await
     }
 
-    async fn note_clock(&self, now: UnixMillis) -> Result<(), StorageError> {
+    async fn clock_last_trusted(&self) -> Result<Option<UnixMillis>, StorageError> {
+        let mut reader = self.stores.readers.acquire().await?;
+        clock_steps::last_trusted(&mut reader).await
+    }
+
+    async fn note_clock(&self, now: UnixMillis, trusted: UnixMillis) -> Result<(), StorageError> {
         let mut writer = self.stores.writer().await;
-        let noted = clock_steps::note(writer.begin().await?, now).await;
+        let noted = clock_steps::note(writer.begin().await?, now, trusted).await;
         writer.finish(noted).await
     }
 

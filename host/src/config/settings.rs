@@ -241,6 +241,7 @@ static SETTINGS: &[Setting] = &[
     tenant_limits::PLUGIN_BYTES,
     tenant_limits::KEYS,
     tenant_limits::PROJECTS,
+    tenant_limits::CHANGES_PER_DAY,
     tenant_limits::EVENTS_PER_SECOND,
     tenant_limits::STORAGE_BYTES,
     tenant_limits::FUEL_PER_MINUTE,

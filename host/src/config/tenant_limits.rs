@@ -64,6 +64,14 @@ tenant_limit!(
     Limit::Projects
 );
 tenant_limit!(
+    CHANGES_PER_DAY,
+    "max_changes_per_day_per_tenant",
+    "COUNT",
+    "20000",
+    "How many changes of configuration one tenant may make in a day on each node, which bounds its part of the audit log; changes by operators do not count. `off`: no limit",
+    Limit::ChangesPerDay
+);
+tenant_limit!(
     EVENTS_PER_SECOND,
     "max_events_per_second_per_tenant",
     "COUNT",

@@ -3,6 +3,7 @@
 use std::sync::{Arc, RwLock};
 
 use super::access_index::AccessIndex;
+use super::change_budgets::ChangeBudgets;
 use super::error::DirectoryError;
 use super::freshness::Freshness;
 use super::hook_index::HookIndex;
@@ -38,6 +39,7 @@ pub struct Directory {
     pub(super) freshness: Freshness,
     /// Lets one change of each tenant at a time wait for [`Self::mutation`].
     pub(super) changes: TenantLimiter,
+    pub(super) change_budgets: ChangeBudgets,
 }
 
 /// The permission to change the configuration of one tenant, until it is dropped.
@@ -97,6 +99,7 @@ impl Directory {
             mutation: tokio::sync::Mutex::new(loaded.revision),
             freshness,
             changes: TenantLimiter::new(1),
+            change_budgets: ChangeBudgets::default(),
             storage,
         });
         directory.set_engine_paused(paused);

@@ -31,6 +31,16 @@ pub enum DirectoryError {
     /// Too many changes of the tenant run or wait.
     #[error("too many changes of the same tenant are under way")]
     TooManyChanges,
+    /// The tenant has changed too much of late.
+    #[error(
+        "the tenant may make {limit} changes in a day, and has made them; the next one is allowed in {wait_s} seconds"
+    )]
+    TooManyInADay {
+        /// How many it may make.
+        limit: u64,
+        /// How long to wait.
+        wait_s: u64,
+    },
     /// Storage failed.
     #[error(transparent)]
     Storage(StorageError),

@@ -7,6 +7,7 @@ use super::cache::Directory;
 use super::error::DirectoryError;
 use super::locks::read;
 use super::quotas::{check_bytes, check_count};
+use crate::clock;
 use crate::domain::{Limit, Tenant, TenantId, TenantLimits};
 
 /// Limits that are looked up for each event or delivery, and that mostly no tenant has.
@@ -58,6 +59,10 @@ impl Directory {
             Limit::Projects => count(read(&self.tenants).projects.get(&tenant).map_or(0, BTreeMap::len)),
             Limit::PluginBytes => {
                 Some(read(&self.plugins).owners.get(&Some(tenant)).map_or(0, |owned| owned.bytes))
+            }
+            Limit::ChangesPerDay => {
+                let limit = self.limit(tenant, limit)?;
+                Some(self.change_budgets.used(tenant, limit, clock::monotonic()))
             }
             Limit::EventsPerSecond | Limit::StorageBytes | Limit::FuelPerMinute | Limit::InFlight => None,
         }

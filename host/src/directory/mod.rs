@@ -7,6 +7,7 @@
 mod access;
 mod access_index;
 mod cache;
+mod change_budgets;
 mod deleting;
 mod editor;
 mod error;

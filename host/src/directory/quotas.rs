@@ -30,6 +30,7 @@ impl Default for Quotas {
             (Limit::Projects, 10_000),
             (Limit::SettingsBytes, 32 << 20),
             (Limit::PluginBytes, 1 << 30),
+            (Limit::ChangesPerDay, 20_000),
         ]))
     }
 }

@@ -57,6 +57,8 @@ limits! {
     StorageBytes = "storage_bytes", "max_storage_bytes_per_tenant", 1..=1 << 50;
     /// Fuel of plugins in a minute.
     FuelPerMinute = "fuel_per_min", "max_plugin_fuel_per_minute_per_tenant", 1_000_000..=1 << 50;
+    /// Changes of configuration in a day.
+    ChangesPerDay = "changes_per_day", "max_changes_per_day_per_tenant", 1..=100_000_000;
     /// Requests to receivers at the same time.
     InFlight = "max_in_flight", "max_in_flight_per_tenant", 1..=65_536;
 }

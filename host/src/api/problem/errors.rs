@@ -70,6 +70,9 @@ impl From<DirectoryError> for Problem {
             DirectoryError::TooManyChanges => {
                 Self::new(Kind::TooManyRequests, format!("{error}; wait for their responses, then try again"))
             }
+            DirectoryError::TooManyInADay { wait_s, .. } => {
+                Self::new(Kind::TooManyRequests, error.to_string()).later(Some(wait_s), None)
+            }
             DirectoryError::TooMany(what) => Self::new(Kind::LimitReached, what),
             DirectoryError::Storage(error) => error.into(),
         }
@@ -145,6 +148,7 @@ impl From<JobError> for Problem {
             JobError::NotFound(id) => return Self::not_found("job", &id.to_string()),
             JobError::Storage(error) => return error.into(),
             JobError::Limit(error) => return error.into(),
+            JobError::Change(error) => return error.into(),
             JobError::WrongState { .. } | JobError::HookDisabled(_) => Kind::Conflict,
             JobError::TooMany | JobError::TooLarge => Kind::LimitReached,
         };

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use super::pace;
 use crate::delivery::Dispatcher;
-use crate::directory::Directory;
+use crate::directory::{Directory, DirectoryError};
 use crate::domain::audit::MemberChange;
 use crate::domain::{
     Actor, AuditAction, AuditObject, DeliveryFilter, DeliveryState, EventKey, Hook, HookId, Job, JobId,
@@ -70,6 +70,9 @@ pub enum JobError {
     /// Too many changes of the tenant are in progress.
     #[error(transparent)]
     Limit(#[from] LimitExceeded),
+    /// The tenant has made too many changes.
+    #[error(transparent)]
+    Change(#[from] DirectoryError),
     /// Storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -171,6 +174,7 @@ impl JobService {
         (actor, started_by): (&Actor, Option<KeyId>),
     ) -> Result<Job, JobError> {
         let _permit = self.limits.changes.acquire(tenant).await?;
+        self.directory.by(actor).count_change(tenant)?;
         let id = JobId::generate(&self.sources.ids, self.sources.now());
         let progress = JobProgress { examined_to: work.start(), ..JobProgress::default() };
         let (state, reason, finished_at) = (JobState::Running, None, None);
@@ -247,7 +251,9 @@ impl JobService {
             JobState::Running => AuditAction::JobResumed,
             JobState::Completed | JobState::Cancelled | JobState::Failed => AuditAction::JobCancelled,
         };
-        let entry = self.directory.by(actor).entry(Some(tenant), action, AuditObject::job(id), Vec::new());
+        let editor = self.directory.by(actor);
+        editor.count_change(tenant)?;
+        let entry = editor.entry(Some(tenant), action, AuditObject::job(id), Vec::new());
         let changed = self.storage.jobs.change_job(tenant, id, to, self.sources.now(), &entry).await?;
         let job = changed.ok_or(JobError::NotFound(id))?;
         if job.state == to {

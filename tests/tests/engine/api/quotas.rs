@@ -3,7 +3,7 @@
 use hookwright_tests::{Client, Server, guest};
 use serde_json::{Value, json};
 
-use crate::BINARY;
+use crate::{BINARY, engine};
 
 const WASM: [(&str, &str); 1] = [("content-type", "application/wasm")];
 const MERGE_PATCH: [(&str, &str); 1] = [("content-type", "application/merge-patch+json")];
@@ -114,4 +114,38 @@ async fn plugins_are_limited_in_bytes_and_old_versions_can_be_deleted() {
     delete(1).await.expect(204);
     delete(1).await.expect(404);
     assert_eq!(put(stored).await.expect(201)["version"], stored + 1);
+}
+
+#[tokio::test]
+async fn changes_are_limited_for_each_tenant_and_not_for_operators() {
+    let (server, client) = engine().await;
+    let (other, operator) = (server.tenant("other").await, server.operator());
+    operator.patch("/tenants/acme", json!({"limits": {"changes_per_day": 3}})).await.expect(200);
+    let made = client.post("/hooks", hook(10)).await.expect(201);
+    let hook_path = format!("/hooks/{}", made["id"].as_str().unwrap());
+    client.get(&format!("{hook_path}/secret")).await.expect(200);
+    let key = json!({"name": "k"});
+    client.post("/keys", key.clone()).await.expect(201);
+    let replay = json!({"since": "2026-01-01T00:00:00Z"});
+    for refused in [
+        client.post("/keys", key.clone()).await,
+        client.get(&format!("{hook_path}/secret")).await,
+        client.send("DELETE", &format!("/api/v3{hook_path}"), "", &[]).await,
+        client.post(&format!("{hook_path}/replays"), replay).await,
+    ] {
+        let problem = refused.expect(429);
+        assert_eq!(problem["type"], "/problems/too-many-requests");
+        assert!(problem["detail"].as_str().unwrap().contains("may make 3 changes in a day"), "{problem}");
+        let seconds: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!((28_000..=28_800).contains(&seconds), "{seconds}");
+    }
+    // Reading goes on, and neither other tenants nor operators are limited.
+    let shown = client.get("/tenants").await.expect(200)["data"][0]["id"].clone();
+    let shown = client.get(&format!("/tenants/{}", shown.as_str().unwrap())).await.expect(200);
+    assert_eq!(shown["usage"]["changes_per_day"], 3);
+    other.post("/keys", key.clone()).await.expect(201);
+    let operator_for = operator.clone().with_header("Hookwright-Tenant", "acme");
+    operator_for.send("DELETE", &format!("/api/v3{hook_path}"), "", &[]).await.expect(204);
+    operator.patch("/tenants/acme", json!({"limits": {"changes_per_day": 4}})).await.expect(200);
+    client.post("/keys", key).await.expect(201);
 }

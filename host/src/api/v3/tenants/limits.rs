@@ -80,6 +80,8 @@ members! {
     storage_bytes = StorageBytes;
     /// Fuel that plugins use for deliveries in a minute.
     fuel_per_min = FuelPerMinute;
+    /// Changes of configuration in a day, on one node.
+    changes_per_day = ChangesPerDay;
     /// Requests to receivers at the same time, on one node.
     max_in_flight = InFlight;
 }

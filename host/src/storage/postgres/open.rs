@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Executor as _;
 use sqlx_postgres::PgPoolOptions;
 
 use super::database::PostgresDatabase;
@@ -19,6 +20,10 @@ use crate::vault::Vault;
 
 /// How long a call waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A statement fails if others hold a lock for so long: otherwise it would wait on the server after the engine has given it up, and
+/// a table that somebody locks would take all connections. It is less than the time that a statement may take.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '8s'";
 
 /// However busy the node is, it shows that it is alive, and looks for changes of configuration.
 const HEARTBEAT_CONNECTIONS: u32 = 2;
@@ -43,7 +48,11 @@ pub struct PostgresOptions {
 /// engine migrated the database; else the error of the database.
 pub async fn open(options: PostgresOptions, vault: Arc<Vault>) -> Result<PostgresDatabase, StorageError> {
     let connect = connect::options(&options.url, "hookwright")?;
-    let pools = PgPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
+    // Poolers refuse it among the options of a connection.
+    let pools =
+        PgPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false).after_connect(
+            |connection, _| Box::pin(async move { connection.execute(LOCK_TIMEOUT).await.map(drop) }),
+        );
     let most = options.connections.saturating_sub(HEARTBEAT_CONNECTIONS).max(1);
     let pool = pools.clone().max_connections(most).connect_with(connect.clone()).await?;
     let heartbeat_pool = pools.max_connections(HEARTBEAT_CONNECTIONS).connect_lazy_with(connect);

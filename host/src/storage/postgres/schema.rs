@@ -24,7 +24,8 @@ pub async fn migrate(connection: &mut PgConnection) -> Result<(), StorageError> 
     let mut transaction = connection.begin().await?;
     // Otherwise each start notices that the table of the migrations exists.
     sqlx::query("SET LOCAL client_min_messages = warning").execute(&mut *transaction).await?;
-    // Several nodes may start at once.
+    // Several nodes may start at once, and one that migrates may take long.
+    sqlx::query("SET LOCAL lock_timeout = 0").execute(&mut *transaction).await?;
     sqlx::query("SELECT pg_advisory_xact_lock(1213681235, 4)").execute(&mut *transaction).await?;
     refuse_if_too_old(&mut transaction, &migrator).await?;
     // Rather fail than wait for a table behind a long query: all other nodes would wait behind this one.

@@ -110,6 +110,7 @@ async fn a_partition_is_not_waited_for_behind_a_reader() {
 
 mod days;
 mod erased_days;
+mod locked;
 mod lost_leases;
 mod members;
 mod ordering;

@@ -9,8 +9,8 @@ use super::stores::PostgresStores;
 use crate::domain::EventKey;
 use crate::storage::{Deleted, StorageError};
 
-/// How many days one call deletes, at most: after an upgrade there may be years of them.
-const DAYS: i64 = 2;
+/// How many days one call deletes, at most: after an upgrade there may be years of them, and each holds all writers up for a moment.
+const DAYS: usize = 10;
 /// If more events have deliveries that are not final, they are deleted one by one when they are done.
 const MAX_UNFINISHED: i64 = 10_000;
 
@@ -25,30 +25,29 @@ pub(super) async fn delete(
             AND c.relname ~ '_[0-9]{8}$'), \
         ends AS (SELECT day, ((to_date(day, 'YYYYMMDD') - date '2020-01-01' + 1) * 86400000::bigint) << 22 AS key \
             FROM days WHERE to_date(day, 'YYYYMMDD') < (now() AT TIME ZONE 'UTC')::date - 1) \
-        SELECT day, key FROM ends WHERE key <= $1 ORDER BY key LIMIT $2";
-    let query = sqlx::query_as(sql).bind(until.0).bind(DAYS + 1);
-    let days: Vec<(String, i64)> = query.fetch_all(stores.pool()).await?;
+        SELECT day, key FROM ends WHERE key <= $1 ORDER BY key";
+    let days: Vec<(String, i64)> = sqlx::query_as(sql).bind(until.0).fetch_all(stores.pool()).await?;
     let mut deleted = Deleted::default();
     let sql = "SELECT key, clock_timestamp() - set_at > interval '60 seconds' FROM retention_horizon";
-    let (mut horizon, is_old): (i64, bool) = sqlx::query_as(sql).fetch_one(stores.pool()).await?;
-    let is_all = i64::try_from(days.len()).is_ok_and(|count| count <= DAYS);
-    for (day, end) in days.iter().take(usize::try_from(DAYS).unwrap_or(1)) {
-        if horizon < *end {
-            let sql = "UPDATE retention_horizon SET key = $1, set_at = clock_timestamp() WHERE key < $1";
-            sqlx::query(sql).bind(end).execute(stores.pool()).await?;
-            return Ok((deleted, EventKey(0)));
-        }
-        if !is_old {
-            return Ok((deleted, EventKey(0)));
-        }
+    let (horizon, is_old): (i64, bool) = sqlx::query_as(sql).fetch_one(stores.pool()).await?;
+    let Some((_, last)) = days.last() else { return Ok((deleted, EventKey(horizon))) };
+    // Once for all of them: each wait would be that of one day.
+    if horizon < *last {
+        let sql = "UPDATE retention_horizon SET key = $1, set_at = clock_timestamp() WHERE key < $1";
+        sqlx::query(sql).bind(last).execute(stores.pool()).await?;
+        return Ok((deleted, EventKey(0)));
+    }
+    if !is_old {
+        return Ok((deleted, EventKey(0)));
+    }
+    for (day, end) in days.iter().take(DAYS) {
         match delete_day(stores, day, *end, &mut deleted).await? {
             DayEnd::Deleted => {}
             DayEnd::Locked => return Ok((deleted, EventKey(0))),
             DayEnd::Unfinished => return Ok((deleted, EventKey(i64::MAX))),
         }
-        horizon = horizon.max(*end);
     }
-    Ok((deleted, if is_all { EventKey(horizon) } else { EventKey(0) }))
+    Ok((deleted, EventKey(if days.len() <= DAYS { horizon } else { 0 })))
 }
 
 /// What came of a day.

@@ -53,6 +53,11 @@ async fn attempted(world: &World, acceptance: Acceptance, state: DeliveryState) 
     (event, id)
 }
 
+/// The end of the day of an event.
+fn day_end(event: EventKey) -> i64 {
+    (((event.0 >> 22) / 86_400_000 + 1) * 86_400_000) << 22
+}
+
 /// As if the horizon had been set long ago: all transactions of before are over.
 async fn age_horizon(database: &PostgresDatabase) {
     let sql = "UPDATE retention_horizon SET set_at = set_at - interval '2 minutes'";
@@ -164,4 +169,30 @@ async fn a_day_is_not_waited_for_behind_a_reader() {
     assert_eq!(store.delete_days(until).await.unwrap().1, until);
     assert!(!is_there(&world, event).await);
     assert_eq!(old_days(&opened).await, 0);
+}
+
+/// As after a month without retention: their number costs no further wait.
+#[tokio::test]
+async fn many_days_are_deleted_after_one_wait() {
+    let database = create!();
+    let opened = database.open("one").await;
+    let world = world(&opened).await;
+    let hook = world.stored_hook().await;
+    let mut events = Vec::new();
+    for days in 3..17 {
+        let day = day_before(&opened, days).await;
+        let acceptance = event_of_day(&world, hook, day, 0);
+        events.push(attempted(&world, acceptance, DeliveryState::Succeeded).await.0);
+    }
+    let until = EventKey(day_end(events[0]));
+    let store = &world.storage.retention;
+    assert_eq!(store.delete_days(until).await.unwrap().1, EventKey(0), "only the horizon is set");
+    age_horizon(&opened).await;
+    for (left, singly) in [(4, EventKey(0)), (0, until)] {
+        assert_eq!(store.delete_days(until).await.unwrap().1, singly);
+        assert_eq!(old_days(&opened).await, left);
+    }
+    for event in events {
+        assert!(!is_there(&world, event).await, "{event}");
+    }
 }

@@ -15,8 +15,8 @@ use crate::directory::Directory;
 use crate::ingest::Ingest;
 use crate::sandbox::Sandbox;
 use crate::services::{
-    DeliveryService, HookService, HookStates, JobService, OtherNodes, Readiness, RequestLimits, Services,
-    SettingsTrial, TenantService,
+    DeliveryService, EngineFigures, HookService, HookStates, JobService, OtherNodes, Readiness,
+    RequestLimits, Services, SettingsTrial, TenantService,
 };
 use crate::sources::Sources;
 use crate::storage::Storage;
@@ -62,6 +62,8 @@ pub struct ApiState {
     pub readiness: Arc<Readiness>,
     /// The operator's key of the settings, or the generated one.
     pub admin_key: AdminKeyHash,
+    /// What operators watch.
+    pub figures: Arc<EngineFigures>,
 }
 
 /// [`ApiState`] behind a pointer. A request clones the pointer, and only the parts that its handler extracts.
@@ -105,6 +107,7 @@ parts! {
     Traces: traces,
 }
 
+    Arc<EngineFigures>: figures,
 macro_rules! services {
     ($($part:ty: $field:ident),+ $(,)?) => {
         $(impl FromRef<SharedApiState> for $part {

@@ -18,7 +18,8 @@ use crate::directory::Directory;
 use crate::ingest::Ingest;
 use crate::sandbox::Sandbox;
 use crate::services::{
-    ExpiringKeys, Handshakes, JobRunner, OperationalEvents, OtherNodes, Readiness, Services, TenantDeleter,
+    EngineFigures, ExpiringKeys, Handshakes, JobRunner, OperationalEvents, OtherNodes, Readiness, Services,
+    TenantDeleter,
 };
 use crate::sources::Sources;
 use crate::storage::Storage;
@@ -46,8 +47,9 @@ pub(super) fn routers(
     (sandbox, admin_key): (&Sandbox, AdminKeyHash),
     (notices, noticed, monitored, stop): (Notices, NoticeReceiver, Monitored, &CancellationToken),
 ) -> Routers {
-    let about = (&storage, directory, dispatcher, sandbox);
-    let exporter = exporter(config, sources, about, monitored, stop);
+    let of_node = (&sources.clock, config.data_dir.clone());
+    let figures = EngineFigures::start(of_node, (&storage, directory), dispatcher, stop);
+    let exporter = exporter(config, (sources, &figures), (directory, dispatcher, sandbox), monitored);
     let sources = sources.clone();
     let uploads = Uploads::new(config.data_dir.clone(), Arc::clone(&storage.deliveries));
     let pipelines = Arc::new(Pipelines::new(Arc::clone(directory), sandbox.clone()));
@@ -87,27 +89,25 @@ pub(super) fn routers(
         traces: traces.clone(),
         admin_key,
     };
+        figures,
     let routers = api::routers(state, admin_routes, console);
     Routers { admin: routers.admin.merge(exporter.routes()), ..routers }
 }
 
 fn exporter(
     config: &Config,
-    sources: &Sources,
-    (storage, directory, dispatcher, sandbox): (&Storage, &Arc<Directory>, &Arc<Dispatcher>, &Sandbox),
+    (sources, figures): (&Sources, &Arc<EngineFigures>),
+    (directory, dispatcher, sandbox): (&Arc<Directory>, &Arc<Dispatcher>, &Sandbox),
     monitored: Monitored,
-    stop: &CancellationToken,
 ) -> Exporter {
-    Exporter::start(Parts {
+    Exporter::new(Parts {
         clock: Arc::clone(&sources.clock),
-        data_dir: config.data_dir.clone(),
-        stores: storage.clone(),
+        figures: Arc::clone(figures),
         directory: Arc::clone(directory),
         dispatcher: Arc::clone(dispatcher),
         sandbox: sandbox.clone(),
         monitored,
         by_tenant: config.metrics_per_tenant,
-        stop: stop.clone(),
     })
 }
 

@@ -27,6 +27,36 @@ pub struct Snapshot {
     pub buckets: Vec<(f64, u64)>,
 }
 
+impl Snapshot {
+    /// What was counted after `earlier`, a snapshot of the same histogram.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let counts = self.buckets.iter().zip(&earlier.buckets);
+        let buckets: Vec<_> =
+            counts.map(|((bound, now), (_, then))| (*bound, now.saturating_sub(*then))).collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        Self { sum: self.sum - earlier.sum, count, buckets }
+    }
+
+    /// About the value that this share of the values does not exceed: values are taken for evenly spread over their range. Of
+    /// the last range, which has no end, it is the beginning. `None` if nothing was counted.
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> Option<f64> {
+        let rank = (self.count > 0).then_some(share * self.count as f64)?;
+        let (mut below, mut lower) = (0.0, 0.0);
+        for (bound, count) in &self.buckets {
+            let count = *count as f64;
+            if count > 0.0 && below + count >= rank {
+                let part = ((rank - below) / count).clamp(0.0, 1.0);
+                return Some(if bound.is_finite() { lower + (bound - lower) * part } else { lower });
+            }
+            below += count;
+            lower = *bound;
+        }
+        Some(lower)
+    }
+}
+
 impl<const N: usize> Histogram<N> {
     /// Counts durations, by bounds in microseconds. The figure is in seconds.
     #[must_use]
@@ -82,5 +112,23 @@ mod tests {
         assert_eq!(histogram.snapshot(), expected);
         histogram.observe(Duration::MAX);
         assert_eq!(histogram.snapshot().count, 7);
+    }
+
+    #[test]
+    fn quantiles_are_those_of_what_was_counted_since() {
+        let histogram = Histogram::of_durations([1_000, 2_000, 4_000]);
+        (0..90).for_each(|_| histogram.observe(Duration::from_micros(4_000)));
+        let before = histogram.snapshot();
+        assert_eq!(before.since(&before).quantile(0.5), None);
+        (0..10).for_each(|_| histogram.observe(Duration::from_micros(1_500)));
+        let since = histogram.snapshot().since(&before);
+        assert_eq!(since.count, 10);
+        for (share, expected) in [(0.0, 0.001), (0.5, 0.0015), (1.0, 0.002)] {
+            let quantile = since.quantile(share).unwrap();
+            assert!((quantile - expected).abs() < 1e-9, "{share}: {quantile}");
+        }
+        histogram.observe(Duration::from_secs(9));
+        let last = histogram.snapshot().since(&before).quantile(1.0).unwrap();
+        assert!((last - 0.004).abs() < 1e-9, "{last}: of a range without an end, its beginning");
     }
 }

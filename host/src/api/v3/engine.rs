@@ -1,4 +1,6 @@
-//! `/engine`: the operator pauses and resumes deliveries of all tenants.
+//! `/engine`: the operator pauses and resumes deliveries of all tenants, and sees how the engine is.
+
+mod figures;
 
 use std::sync::Arc;
 
@@ -22,7 +24,7 @@ use crate::domain::UnixMillis;
 use crate::services::HookStates;
 
 pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
-    OpenApiRouter::new().routes(routes!(get_engine, patch_engine))
+    OpenApiRouter::new().routes(routes!(get_engine, patch_engine)).routes(routes!(figures::get_figures))
 }
 
 /// What holds for all tenants.

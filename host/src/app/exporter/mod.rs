@@ -1,13 +1,13 @@
 //! `GET /metrics`: the figures of the engine, in the Prometheus text format or in OpenMetrics.
 //!
 //! A scrape reads the statics of [`metrics`](crate::metrics) and what parts of the engine know at once. What takes longer is read
-//! from time to time in the background: see [`sampler`].
+//! from time to time in the background: see [`EngineFigures`](crate::services::EngineFigures).
 
 mod counted;
 mod page;
 mod parts;
 mod process;
-mod sampler;
+mod sampled;
 
 use std::fmt;
 use std::future::ready;
@@ -24,7 +24,6 @@ use prometheus_client::registry::Registry;
 use page::Page;
 pub(super) use parts::{Monitored, Parts};
 use process::Process;
-use sampler::Sampler;
 
 use crate::metrics::tenants;
 
@@ -42,7 +41,6 @@ pub(super) struct Exporter(Arc<Registry>);
 struct Figures {
     parts: Parts,
     process: Process,
-    sampler: Arc<Sampler>,
 }
 
 impl fmt::Debug for Figures {
@@ -56,21 +54,20 @@ impl Collector for Figures {
         let mut page = Page::new(encoder);
         counted::write(&mut page)?;
         self.parts.write(&mut page)?;
-        self.sampler.write(&mut page)?;
+        sampled::write(&self.parts.figures, &mut page)?;
         self.process.write(&mut page)
     }
 }
 
 impl Exporter {
-    /// Exports figures of `parts`. Until their token is cancelled, figures are read in the background.
-    pub(super) fn start(parts: Parts) -> Self {
+    /// Exports figures of `parts`.
+    pub(super) fn new(parts: Parts) -> Self {
         if parts.by_tenant {
             tenants::enable();
         }
-        let sampler = Sampler::start(&parts);
         let process = Process::new(parts.clock.now());
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Figures { parts, process, sampler }));
+        registry.register_collector(Box::new(Figures { parts, process }));
         Self(Arc::new(registry))
     }
 

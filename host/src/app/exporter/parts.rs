@@ -1,10 +1,7 @@
 //! What parts of the engine know at once.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
-
-use tokio_util::sync::CancellationToken;
 
 use super::page::Page;
 use crate::app::certificates::Certificates;
@@ -15,22 +12,18 @@ use crate::domain::TenantId;
 use crate::domain::hook_stats::AttemptEnd;
 use crate::metrics::{stalls, tenants};
 use crate::sandbox::Sandbox;
-use crate::services::RetentionCounters;
-use crate::storage::{self, Storage};
+use crate::services::{EngineFigures, RetentionCounters};
 
 /// The parts of the engine that have figures.
 pub(in crate::app) struct Parts {
     pub(in crate::app) clock: Arc<dyn Clock>,
-    pub(in crate::app) data_dir: PathBuf,
-    pub(in crate::app) stores: Storage,
+    pub(in crate::app) figures: Arc<EngineFigures>,
     pub(in crate::app) directory: Arc<Directory>,
     pub(in crate::app) dispatcher: Arc<Dispatcher>,
     pub(in crate::app) sandbox: Sandbox,
     pub(in crate::app) monitored: Monitored,
     /// Whether to count by tenant.
     pub(in crate::app) by_tenant: bool,
-    /// Cancelled when figures are not read any more.
-    pub(in crate::app) stop: CancellationToken,
 }
 
 /// What retention has deleted, and the certificates of the listeners.
@@ -117,7 +110,7 @@ impl Parts {
     }
 
     fn write_disk(&self, page: &mut Page<'_>) -> fmt::Result {
-        let Some(space) = storage::disk_space(&self.data_dir) else { return Ok(()) };
+        let Some(space) = self.figures.disk_space() else { return Ok(()) };
         page.gauge(("hookwright_disk_free_bytes", "What is free of the volume of data_dir."), space.free)?;
         page.gauge(("hookwright_disk_size_bytes", "The size of the volume of data_dir."), space.size)
     }

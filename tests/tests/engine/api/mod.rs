@@ -6,6 +6,7 @@ mod bad_input;
 mod connections;
 mod document;
 mod dry_runs;
+mod engine;
 mod event_ids;
 mod find_events;
 mod isolation;

@@ -71,6 +71,37 @@ pub enum HookState {
     Disabled(Disabled),
 }
 
+impl HookState {
+    /// The names of all states but `ok`.
+    pub const UNWELL: [&str; 5] = ["failing", "circuit_open", "awaiting_permission", "paused", "disabled"];
+
+    /// The name in APIs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failing { .. } => "failing",
+            Self::CircuitOpen { .. } => "circuit_open",
+            Self::AwaitingPermission { .. } => "awaiting_permission",
+            Self::Paused { .. } => "paused",
+            Self::Disabled(_) => "disabled",
+        }
+    }
+
+    /// Since when it is in this state; `None` if it is in order.
+    #[must_use]
+    pub fn since(&self) -> Option<UnixMillis> {
+        match self {
+            Self::Ok => None,
+            Self::Failing { since, .. }
+            | Self::CircuitOpen { since, .. }
+            | Self::AwaitingPermission { since, .. }
+            | Self::Paused { since, .. } => Some(*since),
+            Self::Disabled(disabled) => Some(disabled.since),
+        }
+    }
+}
+
 /// What a call of [`HookStates::recover`] has made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovered {
@@ -127,6 +158,18 @@ impl HookStates {
             },
             (None, None) => HookState::Ok,
         }
+    }
+
+    /// The hooks of all tenants whose state is not `ok`, and since when it is what it is. Looks at every hook.
+    #[must_use]
+    pub fn unwell(&self) -> Vec<(Arc<Hook>, HookState, UnixMillis)> {
+        let hooks = self.directory.all_hooks().into_iter();
+        let of_hook = |hook: Arc<Hook>| {
+            let state = self.state_of(&hook);
+            let since = state.since()?;
+            Some((hook, state, since))
+        };
+        hooks.filter_map(of_hook).collect()
     }
 
     /// Whether deliveries of `hook` may wait because of a limit of its own or its tenant's, or for one another.

@@ -1,6 +1,7 @@
 //! `/engine`: the operator pauses and resumes deliveries of all tenants, and sees how the engine is.
 
 mod figures;
+mod unwell_hooks;
 
 use std::sync::Arc;
 
@@ -24,7 +25,10 @@ use crate::domain::UnixMillis;
 use crate::services::HookStates;
 
 pub(super) fn routes() -> OpenApiRouter<SharedApiState> {
-    OpenApiRouter::new().routes(routes!(get_engine, patch_engine)).routes(routes!(figures::get_figures))
+    OpenApiRouter::new()
+        .routes(routes!(get_engine, patch_engine))
+        .routes(routes!(figures::get_figures))
+        .routes(routes!(unwell_hooks::list_unwell_hooks))
 }
 
 /// What holds for all tenants.

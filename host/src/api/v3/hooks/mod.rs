@@ -24,6 +24,7 @@ pub(super) use flow::{rate_number, read_rate};
 pub(super) use options::NO_ORDERING;
 pub(super) use read::{find as find_hook, find_readable as find_readable_hook};
 pub(super) use secret::SecretsView;
+pub(super) use state::StateView;
 pub(super) use steps::{StepInput, check_settings, read_pipeline};
 pub(super) use types::read_patterns;
 pub(super) use view::HookView;

@@ -11,7 +11,7 @@ use crate::services::HookState;
 /// The state of a hook. Which members there are besides `name` depends on it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HookState)]
-pub(super) struct StateView {
+pub(in crate::api::v3) struct StateView {
     /// `ok`, `failing`, `circuit_open`, `awaiting_permission`, `paused` or `disabled`: the last that holds of
     /// these.
     #[schema(value_type = schemas::HookStateName)]
@@ -48,9 +48,9 @@ pub(super) struct StateView {
 
 impl From<HookState> for StateView {
     fn from(state: HookState) -> Self {
-        let ok = Self {
-            name: "ok",
-            since: None,
+        let named = Self {
+            name: state.name(),
+            since: state.since().map(Time),
             until: None,
             failed: None,
             attempts: None,
@@ -59,35 +59,23 @@ impl From<HookState> for StateView {
             reason: None,
         };
         match state {
-            HookState::Ok => ok,
-            HookState::Failing { since, failed, attempts, reason } => Self {
-                name: "failing",
-                since: Some(Time(since)),
-                failed: Some(failed),
-                attempts: Some(attempts),
-                reason: Some(reason),
-                ..ok
-            },
-            HookState::CircuitOpen { since, until, reason } => {
-                let (since, until) = (Some(Time(since)), Some(Time(until)));
-                Self { name: "circuit_open", since, until, reason: Some(reason), ..ok }
+            HookState::Ok => named,
+            HookState::Failing { failed, attempts, reason, .. } => {
+                Self { failed: Some(failed), attempts: Some(attempts), reason: Some(reason), ..named }
             }
-            HookState::AwaitingPermission { since, reason } => {
-                Self { name: "awaiting_permission", since: Some(Time(since)), reason, ..ok }
+            HookState::CircuitOpen { until, reason, .. } => {
+                Self { until: Some(Time(until)), reason: Some(reason), ..named }
             }
-            HookState::Paused { since, paused } => {
-                Self { name: "paused", since: Some(Time(since)), paused: Some(paused), ..ok }
-            }
+            HookState::AwaitingPermission { reason, .. } => Self { reason, ..named },
+            HookState::Paused { paused, .. } => Self { paused: Some(paused), ..named },
             HookState::Disabled(disabled) => Self {
-                name: "disabled",
-                since: Some(Time(disabled.since)),
                 why: Some(disabled.why.as_str()),
                 reason: match disabled.why {
                     DisabledWhy::ByHand => None,
                     DisabledWhy::Gone => Some("the receiver answered 410 Gone".to_owned()),
                     DisabledWhy::Failing => Some("no attempt succeeded for too long".to_owned()),
                 },
-                ..ok
+                ..named
             },
         }
     }

@@ -25,7 +25,7 @@ use crate::domain::{
     OrderingScope, Rate, Retention as Retentions, RetrySchedule, Role as Roles, Scope as Scopes,
     Signing as Signings, Surface as Surfaces, Tenant, TenantId as TenantKey, Trigger as Triggers,
 };
-use crate::services::{CANCELLABLE, MatchReason as MatchReasons, REPLAYABLE, RETRYABLE};
+use crate::services::{CANCELLABLE, HookState, MatchReason as MatchReasons, REPLAYABLE, RETRYABLE};
 
 /// The digits of an id after its prefix: Crockford's base 32 in lower case.
 const ID_DIGITS: &str = "[0-9a-hjkmnp-tv-z]{13}";
@@ -237,6 +237,8 @@ schemas! {
     AuditText = text(1, 256, "").examples(["hook"]);
     /// The state of a hook.
     HookStateName = words(&["ok", "failing", "circuit_open", "awaiting_permission", "paused", "disabled"]);
+    /// One or several states of hooks that are not in order, separated by commas.
+    UnwellStates = text(1, 64, &format!("^({0})(,({0}))*$", HookState::UNWELL.join("|"))).examples(["failing,circuit_open"]);
     /// What is paused.
     Paused = words(&["hook", "tenant", "engine"]);
     /// Why a hook is disabled.

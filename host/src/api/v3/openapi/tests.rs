@@ -25,6 +25,7 @@ const ROUTES: &str = "
     GET /api/v3/deliveries/{id}/attempts/{attempt}/body
     GET /api/v3/engine
     GET /api/v3/engine/figures
+    GET /api/v3/engine/hooks
     GET /api/v3/events
     GET /api/v3/events/{id}
     GET /api/v3/events/{id}/deliveries

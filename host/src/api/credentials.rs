@@ -17,8 +17,10 @@ use super::time::Time;
 use crate::clients::Client;
 use crate::directory::{Directory, KeyRefusal};
 
-/// The name of the console's cookie.
-pub const SESSION_COOKIE: &str = "hookwright_session";
+/// The name of the console's cookie over plain HTTP.
+const PLAIN_COOKIE: &str = "hookwright_session";
+/// Its name over TLS. Browsers accept it only from this host, not from siblings of it (RFC 6265bis, section 4.1.3.2).
+const SECURE_COOKIE: &str = "__Host-hookwright_session";
 /// The header in which requests of a session in a cookie repeat its token.
 pub const CSRF_HEADER: &str = "X-CSRF-Token";
 
@@ -54,7 +56,8 @@ fn identify(
     directory.check_fresh()?;
     let headers = &parts.headers;
     let key = bearer(headers);
-    let cookie = session_cookie(headers).filter(|_| !headers.contains_key(header::AUTHORIZATION));
+    let is_secure = parts.extensions.get::<Arc<Client>>().is_some_and(|client| client.is_secure(headers));
+    let cookie = session_cookie(headers, is_secure).filter(|_| !headers.contains_key(header::AUTHORIZATION));
     if key.is_none() && cookie.is_none() {
         return Err(unauthenticated());
     }
@@ -119,12 +122,18 @@ fn check_csrf(session: &Session, headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// The text of the console's cookie.
+/// The name of the console's cookie.
 #[must_use]
-pub fn session_cookie(headers: &HeaderMap) -> Option<&str> {
+pub fn cookie_name(is_secure: bool) -> &'static str {
+    if is_secure { SECURE_COOKIE } else { PLAIN_COOKIE }
+}
+
+/// The text of the console's cookie. Over TLS, one without the prefix may be another host's, and does not count.
+#[must_use]
+pub fn session_cookie(headers: &HeaderMap, is_secure: bool) -> Option<&str> {
     let texts = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut cookies = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    cookies.find(|(name, _)| *name == SESSION_COOKIE).map(|(_, value)| value)
+    cookies.find(|(name, _)| *name == cookie_name(is_secure)).map(|(_, value)| value)
 }
 
 /// Only who has the whole key learns that it was valid once.
@@ -202,19 +211,22 @@ mod tests {
 
     #[test]
     fn the_cookie_of_the_console_is_found_among_others() {
-        for (values, text) in [
-            (&["hookwright_session=abc"] as &[_], Some("abc")),
-            (&["a=b; hookwright_session=abc;c=d"], Some("abc")),
-            (&["a=b", "hookwright_session=a=b"], Some("a=b")),
-            (&["xhookwright_session=abc"], None),
-            (&["hookwright_session"], None),
-            (&[], None),
+        for (values, plain, secure) in [
+            (&["hookwright_session=abc"] as &[_], Some("abc"), None),
+            (&["a=b; hookwright_session=abc;c=d"], Some("abc"), None),
+            (&["a=b", "hookwright_session=a=b"], Some("a=b"), None),
+            (&["hookwright_session=a; __Host-hookwright_session=b"], Some("a"), Some("b")),
+            (&["__host-hookwright_session=b"], None, None),
+            (&["xhookwright_session=abc"], None, None),
+            (&["hookwright_session"], None, None),
+            (&[], None, None),
         ] {
             let mut headers = HeaderMap::new();
             for value in values {
                 headers.append(header::COOKIE, value.parse().unwrap());
             }
-            assert_eq!(session_cookie(&headers), text, "{values:?}");
+            assert_eq!(session_cookie(&headers, false), plain, "{values:?}");
+            assert_eq!(session_cookie(&headers, true), secure, "{values:?}");
         }
     }
 }

@@ -23,6 +23,9 @@ use crate::vault::Vault;
 const BEARER_PREFIX: &str = "hwc_";
 /// How long a session lasts that began with a key.
 pub const KEY_SESSION: Duration = Duration::from_secs(12 * 3_600);
+/// A session that ends later than this is none of ours: the longest one, and what clocks of nodes may differ. It ends at once,
+/// and not when a clock that was set far ahead by mistake says so.
+const MAX_SESSION: Duration = Duration::from_secs(12 * 3_600 + 300);
 /// A longer text is none of ours, in bytes.
 const MAX_LEN: usize = 4_096;
 
@@ -292,7 +295,8 @@ impl Sessions {
     /// Whether it has not ended.
     #[must_use]
     pub fn is_valid(&self, session: &Session) -> bool {
-        self.clock.now().0 < session.expires_at
+        let now = self.clock.now();
+        now.0 < session.expires_at && session.expires_at <= now.plus(MAX_SESSION).0
     }
 
     fn seal(&self, value: &impl Serialize, purpose: Purpose) -> String {
@@ -305,5 +309,49 @@ impl Sessions {
         let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
         let plain = self.vault.unseal_current(purpose.context(), &sealed).ok()?;
         serde_json::from_slice(&plain).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+    use base64::prelude::BASE64_STANDARD;
+
+    use super::*;
+    use crate::vault::Key;
+
+    #[derive(Debug)]
+    struct SetClock(AtomicI64);
+
+    impl Clock for SetClock {
+        fn now(&self) -> UnixMillis {
+            UnixMillis(self.0.load(Relaxed))
+        }
+    }
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    fn sessions() -> (Sessions, Arc<SetClock>) {
+        let key = Key::from_text(&BASE64_STANDARD.encode([7; 32])).unwrap();
+        let clock = Arc::new(SetClock(AtomicI64::new(HOUR_MS)));
+        (Sessions::new(Arc::new(Vault::new(key)), Arc::clone(&clock) as Arc<dyn Clock>, true), clock)
+    }
+
+    #[test]
+    fn a_session_ends_and_does_not_last_longer_if_the_clock_was_wrong() {
+        let (sessions, clock) = sessions();
+        let text = sessions.seal_session(&sessions.begin([1; 32]), Purpose::Cookie);
+        for (now, is_valid) in [
+            (HOUR_MS, true),
+            // As far as clocks of nodes may differ.
+            (HOUR_MS - 300_000, true),
+            (HOUR_MS - 300_001, false),
+            (13 * HOUR_MS - 1, true),
+            (13 * HOUR_MS, false),
+        ] {
+            clock.0.store(now, Relaxed);
+            assert_eq!(sessions.of_cookie(&text).is_some(), is_valid, "at {now}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::view::SessionView;
 use crate::api::auth::{AdminKeyHash, Caller, watched};
 use crate::api::body::{ContentType, Payload};
-use crate::api::credentials::{self, SESSION_COOKIE, session_cookie};
+use crate::api::credentials::{self, cookie_name, session_cookie};
 use crate::api::params::NoParams;
 use crate::api::problem::{Kind, Problem};
 use crate::api::sessions::{Purpose, Session, Sessions};
@@ -84,7 +84,7 @@ async fn sign_in(
         view.token = Some(sessions.seal_session(&session, Purpose::Bearer));
         return Ok(not_stored(Json(view)));
     }
-    let is_secure = client.is_some_and(|client| client.is_secure(&headers));
+    let is_secure = is_secure(client, &headers);
     let text = sessions.seal_session(&session, Purpose::Cookie);
     let cookie = cookie(&text, sessions.lifetime(&session), is_secure);
     Ok(([(header::SET_COOKIE, cookie)], not_stored(Json(view))).into_response())
@@ -97,7 +97,10 @@ async fn current(
     request: Request,
 ) -> Result<Response, Problem> {
     let headers = request.headers();
-    if session_cookie(headers).is_none() && !headers.contains_key(header::AUTHORIZATION) {
+    let client = request.extensions().get::<Arc<Client>>().map(Arc::as_ref);
+    if session_cookie(headers, is_secure(client, headers)).is_none()
+        && !headers.contains_key(header::AUTHORIZATION)
+    {
         return Err(credentials::session_ended());
     }
     let caller = Caller::from_request_parts(&mut request.into_parts().0, &state).await?;
@@ -105,10 +108,17 @@ async fn current(
     Ok(not_stored(Json(SessionView::of(session, &caller, &directory))))
 }
 
-async fn sign_out(caller: Caller, headers: HeaderMap, _: NoParams) -> Result<Response, Problem> {
+/// Has the browser forget the session.
+async fn sign_out(
+    client: Option<Extension<Arc<Client>>>,
+    caller: Caller,
+    headers: HeaderMap,
+    _: NoParams,
+) -> Result<Response, Problem> {
     check_own_page(&headers)?;
     caller.session().ok_or_else(credentials::session_ended)?;
-    let gone = cookie("", Duration::ZERO, false);
+    let client = client.as_ref().map(|Extension(client)| &**client);
+    let gone = cookie("", Duration::ZERO, is_secure(client, &headers));
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, gone)]).into_response())
 }
 
@@ -124,9 +134,15 @@ fn link_ended() -> Problem {
     Problem::new(Kind::Unauthenticated, "the link has expired, or the key that made it; ask for another one")
 }
 
+/// Whether the browser reaches the engine over TLS.
+fn is_secure(client: Option<&Client>, headers: &HeaderMap) -> bool {
+    client.is_some_and(|client| client.is_secure(headers))
+}
+
 fn cookie(text: &str, lifetime: Duration, is_secure: bool) -> String {
     let (seconds, secure) = (lifetime.as_millis().div_ceil(1_000), if is_secure { "; Secure" } else { "" });
-    format!("{SESSION_COOKIE}={text}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
+    let name = cookie_name(is_secure);
+    format!("{name}={text}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
 
 fn not_stored(view: Json<SessionView>) -> Response {

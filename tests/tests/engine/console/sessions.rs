@@ -49,7 +49,20 @@ async fn behind_a_proxy_with_tls_the_cookie_is_only_sent_over_tls() {
     let body = json!({"key": ADMIN_KEY}).to_string();
     let forwarded = [("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "https")];
     let response = anonymous(&server).send("POST", "/console/session", body, &forwarded).await;
-    assert!(response.headers["set-cookie"].to_str().unwrap().ends_with("; Secure"));
+    let set = response.headers["set-cookie"].to_str().unwrap();
+    assert!(set.starts_with("__Host-hookwright_session=") && set.ends_with("; Secure"), "{set}");
+    let page = anonymous(&server).with_header("cookie", &cookie_of(&response));
+    page.send("GET", "/console/session", "", &forwarded).await.expect(200);
+    page.send("GET", "/console/session", "", &[]).await.expect(401);
+    // Without the prefix, a page of a sibling of this host may have set it.
+    let text = cookie_of(&response).split_once('=').unwrap().1.to_owned();
+    let other = anonymous(&server).with_header("cookie", &format!("hookwright_session={text}"));
+    other.send("GET", "/console/session", "", &forwarded).await.expect(401);
+    let token = response.expect(200)["csrf_token"].as_str().unwrap().to_owned();
+    let page = page.with_header("x-csrf-token", &token);
+    let gone = page.send("DELETE", "/console/session", "", &forwarded).await;
+    let set = gone.headers["set-cookie"].to_str().unwrap();
+    assert!(set.starts_with("__Host-hookwright_session=; Path=/; Max-Age=0") && set.ends_with("; Secure"));
 }
 
 #[tokio::test]

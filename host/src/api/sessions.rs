@@ -218,6 +218,27 @@ impl Link {
     }
 }
 
+/// Where browsers reach the console, if the operator says so.
+#[derive(Debug, Clone)]
+pub struct ConsoleUrl {
+    origin: Option<Arc<str>>,
+    is_operators: bool,
+}
+
+impl ConsoleUrl {
+    /// An origin, such as `https://hooks.shop.example`. Unless it `is_operators`, operators sign in elsewhere.
+    #[must_use]
+    pub fn new(origin: Option<&str>, is_operators: bool) -> Self {
+        Self { origin: origin.map(Arc::from), is_operators }
+    }
+
+    /// Where sessions of a tenant begin, or those of operators.
+    #[must_use]
+    pub fn of(&self, tenant: Option<TenantId>) -> Option<&str> {
+        self.origin.as_deref().filter(|_| tenant.is_some() || self.is_operators)
+    }
+}
+
 /// Seals and opens sessions and links.
 pub struct Sessions {
     vault: Arc<Vault>,
@@ -352,6 +373,30 @@ mod tests {
         ] {
             clock.0.store(now, Relaxed);
             assert_eq!(sessions.of_cookie(&text).is_some(), is_valid, "at {now}");
+        }
+    }
+
+    #[test]
+    fn the_largest_session_and_the_largest_link_open_again() {
+        let (sessions, _clock) = sessions();
+        // Each of its bytes is written as two.
+        let theme = Theme {
+            name: Some("\"".repeat(64)),
+            accent: Some("#ffffff".to_owned()),
+            background: Some("#ffffff".to_owned()),
+            logo_url: Some(format!("https://a/{}", "\"".repeat(502))),
+        };
+        let grant =
+            Grant::whole([255; 32]).in_tenant(TenantId(i64::MAX), Scopes::all()).with_theme(Some(theme));
+        let end = UnixMillis(2 * HOUR_MS);
+        let link = sessions.seal_link(&Link::new(grant, end, KEY_SESSION));
+        let session = sessions.begin_with(&link).unwrap();
+        for (purpose, open) in [
+            (Purpose::Cookie, Sessions::of_cookie as fn(&Sessions, &str) -> Option<Session>),
+            (Purpose::Bearer, Sessions::of_bearer),
+        ] {
+            let text = sessions.seal_session(&session, purpose);
+            assert_eq!(open(&sessions, &text), Some(session.clone()), "{} bytes", text.len());
         }
     }
 }

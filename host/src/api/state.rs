@@ -6,7 +6,7 @@ use axum::extract::FromRef;
 
 use super::auth::AdminKeyHash;
 use super::downloads::Downloads;
-use super::sessions::Sessions;
+use super::sessions::{ConsoleUrl, Sessions};
 use super::uploads::Uploads;
 use super::v1_project_web_hook::UsedPasswords;
 use crate::delivery::client::Connector;
@@ -46,6 +46,8 @@ pub struct ApiState {
     pub vault: Arc<Vault>,
     /// Seals and opens sessions of the console.
     pub sessions: Arc<Sessions>,
+    /// Where the console is.
+    pub console_url: ConsoleUrl,
     /// Tells what happens to deliveries.
     pub live: Arc<LiveChanges>,
     /// Finds out what other nodes do to them.
@@ -60,10 +62,10 @@ pub struct ApiState {
     pub traces: Traces,
     /// What probes ask.
     pub readiness: Arc<Readiness>,
-    /// The operator's key of the settings, or the generated one.
-    pub admin_key: AdminKeyHash,
     /// What operators watch.
     pub figures: Arc<EngineFigures>,
+    /// The operator's key of the settings, or the generated one.
+    pub admin_key: AdminKeyHash,
 }
 
 /// [`ApiState`] behind a pointer. A request clones the pointer, and only the parts that its handler extracts.
@@ -98,16 +100,17 @@ parts! {
     Services: services,
     Arc<Vault>: vault,
     Arc<Sessions>: sessions,
+    ConsoleUrl: console_url,
     Arc<LiveChanges>: live,
     OtherNodes: other_nodes,
     Arc<Downloads>: downloads,
     Arc<Uploads>: uploads,
     Arc<UsedPasswords>: used_passwords,
     Arc<Readiness>: readiness,
+    Arc<EngineFigures>: figures,
     Traces: traces,
 }
 
-    Arc<EngineFigures>: figures,
 macro_rules! services {
     ($($part:ty: $field:ident),+ $(,)?) => {
         $(impl FromRef<SharedApiState> for $part {

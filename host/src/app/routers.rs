@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::exporter::{Exporter, Monitored, Parts};
 use crate::api::auth::AdminKeyHash;
 use crate::api::downloads::Downloads;
-use crate::api::sessions::Sessions;
+use crate::api::sessions::{ConsoleUrl, Sessions};
 use crate::api::uploads::Uploads;
 use crate::api::{self, AdminRoutes, ApiState, Console, Routers};
 use crate::config::{Config, OperatorApi};
@@ -68,6 +68,8 @@ pub(super) fn routers(
     };
     let live = Arc::clone(dispatcher.live());
     let is_shared = dispatcher.membership().is_shared();
+    let console_url =
+        ConsoleUrl::new(config.console_url.as_deref(), config.operator_api == OperatorApi::WithTenants);
     let console = config.console.then(|| Console::new(&config.console_frame_ancestors));
     let state = ApiState {
         sources: sources.clone(),
@@ -80,16 +82,17 @@ pub(super) fn routers(
         other_nodes: OtherNodes::new(&sources, &storage, &live, is_shared),
         storage,
         live,
+        console_url,
         sessions: Arc::new(Sessions::new(Arc::clone(&vault), Arc::clone(&sources.clock), config.console)),
         vault,
         used_passwords: Arc::default(),
         downloads: Arc::new(Downloads::new(config.data_dir.clone())),
         uploads: Arc::new(uploads),
         readiness: Arc::clone(readiness),
+        figures,
         traces: traces.clone(),
         admin_key,
     };
-        figures,
     let routers = api::routers(state, admin_routes, console);
     Routers { admin: routers.admin.merge(exporter.routes()), ..routers }
 }

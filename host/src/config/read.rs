@@ -136,15 +136,18 @@ pub(super) fn dns_name(text: &str) -> Result<String, String> {
 /// A comma-separated list of origins of web pages, as browsers write them.
 pub(super) fn origins(text: &str) -> Result<Vec<String>, String> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-    items.map(origin).collect()
+    let rule = |item: &str| {
+        format!("a comma-separated list of origins, such as https://shop.example; `{item}` is not an origin")
+    };
+    items.map(|item| origin(item).map_err(|_| rule(item))).collect()
 }
 
-fn origin(item: &str) -> Result<String, String> {
+/// The origin of web pages, as browsers write it.
+pub(super) fn origin(item: &str) -> Result<String, String> {
     let parsed = url::Url::parse(item).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let origin = parsed.map(|url| url.origin().ascii_serialization());
-    origin.filter(|origin| origin == item.trim_end_matches('/')).ok_or_else(|| {
-        format!("a comma-separated list of origins, such as https://shop.example; `{item}` is not an origin")
-    })
+    let rule = "an origin without a path, such as https://shop.example";
+    origin.filter(|origin| origin == item.trim_end_matches('/')).ok_or_else(|| rule.to_owned())
 }
 
 /// A comma-separated list of header names.

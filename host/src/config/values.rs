@@ -36,6 +36,8 @@ pub struct Config {
     pub operator_api: OperatorApi,
     /// Whether the console is served.
     pub console: bool,
+    /// Where browsers reach the console, for links.
+    pub console_url: Option<String>,
     /// The origins of pages that may show the console in a frame.
     pub console_frame_ancestors: Vec<String>,
     /// The directory of the database and the compiled plugins.
@@ -147,6 +149,7 @@ impl Config {
             metrics_per_tenant: false,
             operator_api: OperatorApi::WithTenants,
             console: false,
+            console_url: None,
             console_frame_ancestors: Vec::new(),
             data_dir: PathBuf::new(),
             database: None,

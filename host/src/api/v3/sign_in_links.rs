@@ -20,7 +20,7 @@ use crate::api::body::{ContentType, Payload};
 use crate::api::params::NoParams;
 use crate::api::pointer::Pointer;
 use crate::api::problem::{Kind, Problem};
-use crate::api::sessions::{Grant, Link, Sessions, Theme};
+use crate::api::sessions::{ConsoleUrl, Grant, Link, Sessions, Theme};
 use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
 use crate::api::{SharedApiState, json};
@@ -88,7 +88,7 @@ pub(super) struct ConsoleLinkView {
 pub(super) async fn create_console_link(
     State(directory): State<Arc<Directory>>,
     (State(sources), State(sessions)): (State<Sources>, State<Arc<Sessions>>),
-    State(admin): State<AdminKeyHash>,
+    (State(admin), State(console_url)): (State<AdminKeyHash>, State<ConsoleUrl>),
     client: Option<Extension<Arc<Client>>>,
     caller: Author,
     _: NoParams,
@@ -133,7 +133,11 @@ pub(super) async fn create_console_link(
     let object = AuditObject::new("console_link", &id);
     let actor = caller.actor();
     directory.by(&actor).note(tenant, AuditAction::ConsoleLinkCreated, object, changes).await?;
-    let origin = origin(client.as_ref().map(|Extension(client)| &**client), &headers);
+    let client = client.as_ref().map(|Extension(client)| &**client);
+    let origin = match console_url.of(tenant) {
+        Some(url) => url.to_owned(),
+        None => origin(client, &headers),
+    };
     let view =
         ConsoleLinkView { id, url: format!("{origin}/#/link/{token}"), token, expires_at: Time(expires_at) };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(view)))
@@ -161,7 +165,12 @@ fn granted_scopes(input: &ConsoleLinkInput, own: Scopes) -> Result<Scopes, Probl
         return Err(Problem::at(Kind::InvalidValue, Pointer::to("role"), rule));
     }
     let Some(texts) = &input.scopes else {
-        return Ok(Scopes::reading().iter().filter(|scope| own.contains(*scope)).collect());
+        let reading: Scopes = Scopes::reading().iter().filter(|scope| own.contains(*scope)).collect();
+        if reading.iter().next().is_none() {
+            let detail = "the key has no scope that only reads, which a link has by default; send `scopes`";
+            return Err(Problem::at(Kind::Forbidden, Pointer::to("scopes"), detail));
+        }
+        return Ok(reading);
     };
     let scopes = read_scopes(texts)?;
     match scopes.iter().find(|scope| !own.contains(*scope)) {
@@ -206,10 +215,14 @@ fn check_theme(theme: &Theme) -> Result<(), Problem> {
     }
     let is_logo = |text: &String| {
         let url = text.starts_with("https://").then(|| url::Url::parse(text).ok()).flatten();
-        text.len() <= 512 && url.is_some_and(|url| url.host().is_some() && url.password().is_none())
+        // `Url` leaves out line breaks, browsers need not.
+        let is_plain = text.len() <= 512 && !text.chars().any(char::is_control);
+        is_plain && url.is_some_and(|url| url.host().is_some() && url.password().is_none())
     };
     if !theme.logo_url.as_ref().is_none_or(is_logo) {
-        return refused("logo_url", "the address of a logo begins with https:// and has at most 512 bytes");
+        let rule =
+            "the address of a logo begins with https:// and has at most 512 bytes without control characters";
+        return refused("logo_url", rule);
     }
     Ok(())
 }

@@ -67,6 +67,13 @@ pub(super) static SETTINGS: &[Setting] = &[
         "Whether the console is served at `/`, where the API v3 is",
         console = read::boolean
     ),
+    setting!(
+        "console_url",
+        "ORIGIN",
+        None,
+        "Where browsers reach the console on `listen`, such as `https://hooks.shop.example`: what links to it begin with. Without it, a link begins with the `Host` of the request that makes it",
+        console_url = |text| read::origin(text).map(Some)
+    ),
     Setting {
         list: true,
         ..setting!(

@@ -53,6 +53,13 @@ async fn a_link_grants_only_what_its_maker_has_and_makes_no_links() {
     let reader = client.post("/keys", reader).await.expect(201);
     let reader = Client::new(server.base(), reader["key"].as_str().unwrap());
     reader.post("/console-links", json!({})).await.expect(403);
+    // By default a link reads, and this key cannot.
+    let writer = json!({"name": "writer", "scopes": ["keys:write"]});
+    let writer = client.post("/keys", writer).await.expect(201);
+    let writer = Client::new(server.base(), writer["key"].as_str().unwrap());
+    let refused = writer.post("/console-links", json!({})).await.expect(403);
+    assert_eq!(refused["pointer"], "/scopes");
+    writer.post("/console-links", json!({"scopes": ["keys:write"]})).await.expect(201);
     let made = link(&client, json!({"scopes": ["keys:write", "hooks:read"]})).await;
     let page = signed_in(&server, json!({"link": made["token"]})).await;
     page.post("/console-links", json!({})).await.expect(403);
@@ -108,6 +115,29 @@ async fn an_operators_link_without_a_tenant_reads_unless_it_says_more() {
 }
 
 #[tokio::test]
+async fn a_link_begins_with_the_address_of_its_users() {
+    let url = ("HOOKWRIGHT_CONSOLE_URL", "https://hooks.shop.example");
+    let server = Server::start_with(BINARY, &[url]).await;
+    let client = server.tenant("acme").await;
+    for client in [client, server.operator()] {
+        let made = link(&client, json!({})).await;
+        let token = made["token"].as_str().unwrap();
+        assert_eq!(made["url"], format!("https://hooks.shop.example/#/link/{token}"));
+    }
+    // Operators stay on the listener where they are.
+    let server = Server::start_with(BINARY, &[url, ("HOOKWRIGHT_OPERATOR_API", "admin")]).await;
+    let admin = server.operator().at(server.admin().unwrap());
+    admin.post("/tenants", json!({"name": "acme"})).await.expect(201);
+    for (client, expected) in [
+        (admin.clone(), server.admin().unwrap()),
+        (admin.with_header("hookwright-tenant", "acme"), "https://hooks.shop.example"),
+    ] {
+        let made = link(&client, json!({})).await;
+        assert!(made["url"].as_str().unwrap().starts_with(&format!("{expected}/#/link/")), "{made}");
+    }
+}
+
+#[tokio::test]
 async fn a_page_in_a_frame_keeps_a_token_instead_of_a_cookie() {
     let (server, client) = engine().await;
     let made = link(&client, json!({"scopes": ["projects:write"]})).await;
@@ -143,6 +173,7 @@ async fn what_a_link_says_has_bounds() {
         (json!({"theme": {"accent": "red"}}), "/theme/accent"),
         (json!({"theme": {"background": "#12345g"}}), "/theme/background"),
         (json!({"theme": {"logo_url": "http://shop.example/l.svg"}}), "/theme/logo_url"),
+        (json!({"theme": {"logo_url": "https://shop.example/\nl.svg"}}), "/theme/logo_url"),
         (json!({"theme": {"name": ""}}), "/theme/name"),
         (json!({"theme": {"font": "x"}}), "/theme/font"),
     ] {

@@ -299,6 +299,11 @@ impl Watch {
     }
 }
 
+    /// Waits until the engine shuts down.
+    pub async fn closed(&self) {
+        self.live.closed.cancelled().await;
+    }
+
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut tenants = self.live.write();

@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 use futures_util::stream;
 use http::{Uri, header};
 use serde::Serialize;
+use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -34,6 +35,8 @@ const CHECKS_PER_HEARTBEAT: u32 = 15;
 const MAX_CHECKS: u32 = 3_600;
 /// How many changes are sent in one piece.
 const MAX_TOGETHER: usize = 64;
+/// After how many checks in which the client has taken nothing a stream ends.
+const MAX_IDLE_CHECKS: u32 = 60;
 /// How long a client waits before it connects again, in milliseconds.
 const RETRY_MS: u32 = 2_000;
 
@@ -75,10 +78,13 @@ pub(super) async fn stream_deliveries(
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let access = Access { directory, sessions, admin, caller, tenant };
     let hello = format!("retry: {RETRY_MS}\n{}", event("hello", &Hello { nodes: others.nodes() }));
-    let open = Open { watch, access, filter, checks, checked: 0, hello: Some(hello), ended: false };
-    let parts = stream::unfold(open, async |mut open| {
-        let part = open.next().await?;
-        Some((Ok::<_, std::convert::Infallible>(Bytes::from(part)), open))
+    // A task of its own: a client that reads slowly does not keep the stream from ending.
+    let (sender, parts) = mpsc::channel(1);
+    let open = Open { watch, access, filter, checks, checked: 0 };
+    tokio::spawn(open.run(hello, sender));
+    let parts = stream::unfold(parts, async |mut parts| {
+        let part: String = parts.recv().await?;
+        Some((Ok::<_, std::convert::Infallible>(Bytes::from(part)), parts))
     });
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -137,8 +143,14 @@ struct Open {
     filter: Filter,
     checks: Interval,
     checked: u32,
-    hello: Option<String>,
-    ended: bool,
+}
+
+/// What follows from a change or a check.
+enum Next {
+    /// The stream goes on, perhaps with a part.
+    Part(String),
+    /// This is its last part.
+    End(String),
 }
 
 #[derive(Serialize)]
@@ -157,35 +169,73 @@ struct End {
 }
 
 impl Open {
-    /// The next part of the response; `None` at its end.
-    async fn next(&mut self) -> Option<String> {
-        if let Some(hello) = self.hello.take() {
-            return Some(hello);
-        }
-        while !self.ended {
-            let change = tokio::select! {
-                biased;
-                change = self.watch.next() => change,
-                _ = self.checks.tick() => match self.check() {
-                    Some(part) => return Some(part),
-                    None => continue,
-                },
+    /// Sends the parts of the response, from the first one on, until the stream ends or the client is gone.
+    async fn run(mut self, mut part: String, parts: mpsc::Sender<String>) {
+        loop {
+            let next = match part.is_empty() {
+                true => self.next(&parts).await,
+                false => self.send(part, &parts).await,
             };
-            let Some(change) = change else { return Some(self.end("shutdown")) };
-            if !self.access.is_granted() {
-                return Some(self.end("key"));
-            }
-            let mut part = self.lagged();
-            self.add(&mut part, &change);
-            for _ in 1..MAX_TOGETHER {
-                let Some(change) = self.watch.try_next() else { break };
-                self.add(&mut part, &change);
-            }
-            if !part.is_empty() {
-                return Some(part);
+            part = match next {
+                Next::Part(next) => next,
+                Next::End(last) => {
+                    // There is no room if the client has not taken the part before.
+                    let _ = parts.try_send(last);
+                    return;
+                }
+            };
+        }
+    }
+
+    /// Waits until something happens.
+    async fn next(&mut self, parts: &mpsc::Sender<String>) -> Next {
+        tokio::select! {
+            biased;
+            () = parts.closed() => Next::End(String::new()),
+            change = self.watch.next() => match change {
+                Some(change) => self.changed(&change),
+                None => end("shutdown"),
+            },
+            _ = self.checks.tick() => self.check(),
+        }
+    }
+
+    /// Waits until the client takes a part. What happens meanwhile waits, unless it ends the stream.
+    async fn send(&mut self, part: String, parts: &mpsc::Sender<String>) -> Next {
+        let mut next = String::new();
+        for _ in 0..MAX_IDLE_CHECKS {
+            tokio::select! {
+                biased;
+                permit = parts.reserve() => return match permit {
+                    Ok(permit) => {
+                        permit.send(part);
+                        Next::Part(next)
+                    }
+                    Err(_) => Next::End(String::new()),
+                },
+                () = self.watch.closed() => return end("shutdown"),
+                _ = self.checks.tick() => match self.check() {
+                    Next::Part(more) => next.push_str(&more),
+                    last @ Next::End(_) => return last,
+                },
             }
         }
-        None
+        // The connection closes; there is no room to say why.
+        Next::End(String::new())
+    }
+
+    /// A change, and those that are there already.
+    fn changed(&mut self, change: &DeliveryChange) -> Next {
+        if !self.access.is_granted() {
+            return end("key");
+        }
+        let mut part = self.lagged();
+        self.add(&mut part, change);
+        for _ in 1..MAX_TOGETHER {
+            let Some(change) = self.watch.try_next() else { break };
+            self.add(&mut part, &change);
+        }
+        Next::Part(part)
     }
 
     fn add(&self, part: &mut String, change: &DeliveryChange) {
@@ -195,19 +245,19 @@ impl Open {
     }
 
     /// What is sent every second, if anything.
-    fn check(&mut self) -> Option<String> {
+    fn check(&mut self) -> Next {
         self.checked += 1;
         if !self.access.is_granted() {
-            return Some(self.end("key"));
+            return end("key");
         }
         if self.checked >= MAX_CHECKS {
-            return Some(self.end("lifetime"));
+            return end("lifetime");
         }
         let mut part = self.lagged();
         if self.checked.is_multiple_of(CHECKS_PER_HEARTBEAT) {
             part.push_str(": alive\n\n");
         }
-        Some(part).filter(|part| !part.is_empty())
+        Next::Part(part)
     }
 
     fn lagged(&self) -> String {
@@ -216,11 +266,11 @@ impl Open {
             missed => event("lagged", &Lagged { missed }),
         }
     }
+}
 
-    fn end(&mut self, reason: &'static str) -> String {
-        self.ended = true;
-        event("end", &End { reason })
-    }
+/// The end of a stream.
+fn end(reason: &'static str) -> Next {
+    Next::End(event("end", &End { reason }))
 }
 
 /// An event of the stream. Its data is one line: JSON has no line feeds.

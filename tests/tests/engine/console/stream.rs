@@ -171,6 +171,49 @@ async fn streams_of_a_tenant_are_limited() {
     }
 }
 
+/// A client that reads nothing: what it gets fills the buffers of the connection.
+#[tokio::test]
+async fn a_stream_that_nobody_reads_gives_up_its_place_when_it_ends() {
+    let (server, client) = engine().await;
+    let key = client.post("/keys", json!({"name": "cli"})).await.expect(201)["key"].clone();
+    let lazy = client.post("/keys", json!({"name": "lazy"})).await.expect(201);
+    let receiver = Receiver::start().await;
+    for _ in 0..10 {
+        hook(&client, &receiver, json!({"paused": true})).await;
+    }
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut unread =
+        socket.connect(server.base().trim_start_matches("http://").parse().unwrap()).await.unwrap();
+    let (host, lazy_key) = (server.base().trim_start_matches("http://"), lazy["key"].as_str().unwrap());
+    let head =
+        format!("GET /api/v3/stream HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {lazy_key}\r\n\r\n");
+    tokio::io::AsyncWriteExt::write_all(&mut unread, head.as_bytes()).await.unwrap();
+    let key = key.as_str().unwrap();
+    let mut others = Vec::new();
+    // The place is taken when only 15 are left.
+    let began = std::time::Instant::now();
+    while others.len() < 15 || Stream::request(&server, key, "").await.status() != 429 {
+        assert!(began.elapsed() < TIMEOUT);
+        if others.len() < 15 {
+            others.push(Stream::open(&server, key, "?type=never.*").await);
+        }
+    }
+    let event = format!("{}\n", json!({"type": format!("a.{}", "b".repeat(250)), "data": 1}));
+    let ndjson = [("content-type", "application/x-ndjson")];
+    for _ in 0..4 {
+        client.send("POST", "/api/v3/events/batch", event.repeat(100), &ndjson).await.expect(202);
+    }
+    let path = format!("/api/v3/keys/{}", lazy["id"].as_str().unwrap());
+    client.send("DELETE", &path, "", &[]).await.expect(204);
+    let began = std::time::Instant::now();
+    while Stream::request(&server, key, "").await.status() != 200 {
+        assert!(began.elapsed() < TIMEOUT);
+        tokio::task::yield_now().await;
+    }
+    drop(unread);
+}
+
 #[tokio::test]
 async fn deliveries_are_counted_by_state() {
     let (_server, client) = engine().await;

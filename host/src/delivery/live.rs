@@ -205,6 +205,13 @@ impl LiveChanges {
         }
     }
 
+    /// Tells those who watch the tenant that they miss at least one change, which is not known here.
+    pub fn tell_missed(&self, tenant: TenantId) {
+        for watcher in self.read().get(&tenant).into_iter().flatten().filter(|watcher| !watcher.is_follower) {
+            watcher.missed.fetch_add(1, Relaxed);
+        }
+    }
+
     /// Tells that `event` was stored with these deliveries.
     pub fn tell_created(&self, event: &Event, deliveries: &[NewDelivery]) {
         for new in deliveries {
@@ -292,17 +299,17 @@ impl Watch {
         self.changes.try_recv().ok()
     }
 
+    /// Waits until the engine shuts down.
+    pub async fn closed(&self) {
+        self.live.closed.cancelled().await;
+    }
+
     /// How many changes were missed since the last call.
     #[must_use]
     pub fn take_missed(&self) -> u64 {
         self.missed.swap(0, Relaxed)
     }
 }
-
-    /// Waits until the engine shuts down.
-    pub async fn closed(&self) {
-        self.live.closed.cancelled().await;
-    }
 
 impl Drop for Watch {
     fn drop(&mut self) {

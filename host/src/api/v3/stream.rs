@@ -73,7 +73,7 @@ pub(super) async fn stream_deliveries(
     let watch = live.watch(tenant).map_err(|error @ TooManyWatchers| {
         Problem::new(Kind::TooManyRequests, error.to_string()).later(Some(5), None)
     })?;
-    others.follow(tenant);
+    let followed = others.follow(tenant);
     let mut checks = tokio::time::interval(CHECK_INTERVAL);
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let access = Access { directory, sessions, admin, caller, tenant };
@@ -81,7 +81,11 @@ pub(super) async fn stream_deliveries(
     // A task of its own: a client that reads slowly does not keep the stream from ending.
     let (sender, parts) = mpsc::channel(1);
     let open = Open { watch, access, filter, checks, checked: 0 };
-    tokio::spawn(open.run(hello, sender));
+    tokio::spawn(async move {
+        // What happens after `hello` is told.
+        followed.begun().await;
+        open.run(hello, sender).await;
+    });
     let parts = stream::unfold(parts, async |mut parts| {
         let part: String = parts.recv().await?;
         Some((Ok::<_, std::convert::Infallible>(Bytes::from(part)), parts))

@@ -24,7 +24,7 @@ use crate::api::v3::dry_run::{DryRuns, MAX_ARRIVAL};
 use crate::api::v3::openapi::schemas;
 use crate::api::v3::report::FaultView;
 use crate::clock;
-use crate::domain::{Event, Hook, HookId, Scope};
+use crate::domain::{Event, EventKey, Hook, HookId, Scope};
 use crate::presence::ClientPresence;
 use crate::sandbox::{PipelineEnd, PipelineRun};
 use crate::services::newest_events;
@@ -35,7 +35,7 @@ const MAX_EVENTS: usize = 50;
 const MAX_SHOWN: usize = 10;
 /// How many values of a body are shown that differ.
 const MAX_VALUES: usize = 5;
-/// No further event is compared after this time.
+/// What has not been compared by then is left out.
 const MAX_TIME: Duration = Duration::from_secs(20);
 
 /// A pipeline to compare with the one of the hook.
@@ -113,8 +113,8 @@ pub(super) struct EventDifferenceView {
 /// Compare a pipeline with a hook's
 ///
 /// Requires `hooks:write` and `events:read`. Runs the hook's pipeline and the given one for the newest events of the hook,
-/// and says for how many of them they send the same, and what differs. Stops after 20 seconds, or if the client closes the
-/// connection. Nothing is sent or stored.
+/// and says for how many of them they send the same, and what differs. After 20 seconds it responds with what was compared, and
+/// `complete` is false. It stops if the client closes the connection. Nothing is sent or stored.
 #[utoipa::path(
     post, path = "/api/v3/hooks/{id}/compare", tag = "hooks", request_body = CompareInput,
     params(("id" = schemas::HookId, Path, description = "The hook's id")),
@@ -157,22 +157,16 @@ async fn compare(
     other: &Hook,
     limit: usize,
 ) -> Result<ComparisonView, Problem> {
-    let began: Instant = clock::monotonic();
+    let deadline = clock::monotonic() + MAX_TIME;
     let (mut before, mut after) = (VerdictCounts::default(), VerdictCounts::default());
     let (mut same, mut differ, mut complete, mut differences) = (0, 0, true, Vec::new());
     for key in newest_events(&dry_runs.storage, hook, limit).await? {
-        if clock::elapsed(began) > MAX_TIME {
+        let Some(runs) = in_time(deadline, run_both(dry_runs, (hook, other), key)).await else {
             complete = false;
             break;
-        }
-        // It may be deleted meanwhile.
-        let Some(event) = dry_runs.stored(hook.tenant, key).await? else { continue };
-        if &*event.data == "null" && dry_runs.storage.retention.erased_at(hook.tenant, key).await?.is_some() {
-            continue;
-        }
-        let event = Arc::new(event);
-        let own = dry_runs.finish(dry_runs.pipelines.preview(hook, &event)).await?;
-        let given = dry_runs.finish(dry_runs.pipelines.preview(other, &event)).await?;
+        };
+        // It may be deleted or erased meanwhile.
+        let Some((event, own, given)) = runs? else { continue };
         before.count(&own);
         after.count(&given);
         match EventDifferenceView::of(hook, &event, &own, &given) {
@@ -186,6 +180,29 @@ async fn compare(
         }
     }
     Ok(ComparisonView { events: same + differ, complete, same, differ, before, after, differences })
+}
+
+/// What `work` comes to, unless it takes too long.
+async fn in_time<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout_at(deadline.into(), work).await.ok()
+}
+
+type Runs = (Arc<Event>, PipelineRun, PipelineRun);
+
+/// Runs both pipelines for an event; `None` if it has no data any more.
+async fn run_both(
+    dry_runs: &DryRuns,
+    (hook, other): (&Hook, &Hook),
+    key: EventKey,
+) -> Result<Option<Runs>, Problem> {
+    let Some(event) = dry_runs.stored(hook.tenant, key).await? else { return Ok(None) };
+    if &*event.data == "null" && dry_runs.storage.retention.erased_at(hook.tenant, key).await?.is_some() {
+        return Ok(None);
+    }
+    let event = Arc::new(event);
+    let own = dry_runs.finish(dry_runs.pipelines.preview(hook, &event)).await?;
+    let given = dry_runs.finish(dry_runs.pipelines.preview(other, &event)).await?;
+    Ok(Some((event, own, given)))
 }
 
 /// The values in which the bodies of two runs differ. Off the I/O threads, since bodies may be large.
@@ -222,5 +239,17 @@ impl EventDifferenceView {
         let (step, fault) = failed.unzip();
         let (event, event_type) = (event.key.to_string(), event.event_type.to_string());
         Some(Self { event, event_type, before, after, differs, body: Vec::new(), step, fault })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_left_out() {
+        let now = clock::monotonic();
+        assert_eq!(in_time(now + MAX_TIME, std::future::ready(1)).await, Some(1));
+        assert_eq!(in_time(now, std::future::pending::<u8>()).await, None);
     }
 }

@@ -66,9 +66,6 @@ async function keepConnected(signal) {
     streamState.value = "connecting";
     try {
       const response = await send("GET", "/stream", { signal });
-      streamState.value = "live";
-      // What came before the connection is in no message.
-      for (const listener of listeners) listener.lagged();
       wait = 1000;
       await read(response, signal);
     } catch (error) {
@@ -117,8 +114,10 @@ export function parseMessage(text) {
 
 /** @param {{event: string, data: any}} message */
 function dispatch({ event, data }) {
+  if (event === "hello") streamState.value = "live";
   for (const listener of listeners) {
     if (event === "delivery") listener.change(data);
-    if (event === "lagged") listener.lagged();
+    // What came before `hello` is in no message.
+    if (event === "lagged" || event === "hello") listener.lagged();
   }
 }

@@ -1,102 +1,9 @@
 // A long list: pages are fetched as they are needed, and only the rows that are seen are in the document.
-import { html, signal, useEffect, useLayoutEffect, useRef, useState } from "../lib/html.js";
-import { api, isAborted } from "../lib/api.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../lib/html.js";
 import { Button, Failure, Loading } from "./basics.js";
 
-const PAGE = 250;
 /** Rows outside of what is seen that are in the document as well. */
 const MARGIN = 12;
-
-/**
- * The items of a list of the API, newest first.
- * @template {Record<string, any>} T
- */
-export class Pages {
-  /** @param {string} path @param {Record<string, string | number | null | undefined>} query @param {(item: T) => string} idOf */
-  constructor(path, query, idOf) {
-    this.path = path;
-    this.query = query;
-    this.idOf = idOf;
-    this.items = signal(/** @type {T[]} */ ([]));
-    this.state = signal(/** @type {"loading" | "ready" | "failed"} */ ("loading"));
-    this.error = /** @type {unknown} */ (null);
-    this.next = /** @type {string | null | undefined} */ (undefined);
-    this.aborter = new AbortController();
-    this.isLoading = false;
-  }
-
-  get isComplete() {
-    return this.next === null;
-  }
-
-  close() {
-    this.aborter.abort();
-  }
-
-  /** @param {Record<string, any>} query @returns {Promise<{data: T[], next: string | null}>} */
-  get(query) {
-    return api.get(this.path, { query, signal: this.aborter.signal });
-  }
-
-  /** Loads the next page, unless one is on its way. */
-  async more() {
-    if (this.isLoading || this.isComplete) return;
-    this.isLoading = true;
-    this.state.value = "loading";
-    try {
-      // A page may be empty and still not be the last one: then the search goes on, for a while.
-      for (let round = 0; round < 20; round += 1) {
-        const query = { ...this.query, limit: PAGE, cursor: this.next ?? undefined };
-        const page = await this.get(query);
-        this.next = page.next;
-        this.add(page.data);
-        if (page.data.length > 0 || page.next === null) break;
-      }
-      this.state.value = "ready";
-    } catch (error) {
-      if (isAborted(error)) return;
-      this.error = error;
-      this.state.value = "failed";
-    } finally {
-      this.isLoading = false;
-    }
-  }
-
-  /** @param {T[]} items */
-  add(items) {
-    const known = new Set(this.items.peek().map(this.idOf));
-    this.items.value = [...this.items.peek(), ...items.filter((item) => !known.has(this.idOf(item)))];
-  }
-
-  /** Loads the first page again and keeps what follows it. */
-  async refresh() {
-    try {
-      const page = await this.get({ ...this.query, limit: PAGE });
-      const fresh = new Set(page.data.map(this.idOf));
-      const former = this.items.peek();
-      const overlaps = former.some((item) => fresh.has(this.idOf(item)));
-      if (!overlaps) this.next = page.next;
-      this.items.value = overlaps ? [...page.data, ...former.filter((item) => !fresh.has(this.idOf(item)))] : page.data;
-      this.state.value = "ready";
-    } catch (error) {
-      if (!isAborted(error)) this.error = error;
-    }
-  }
-}
-
-/**
- * Items that are all there.
- * @template {Record<string, any>} T
- * @extends {Pages<T>}
- */
-export class Fixed extends Pages {
-  /** @param {(item: T) => string} idOf */
-  constructor(idOf) {
-    super("", {}, idOf);
-    this.next = /** @type {string | null | undefined} */ (null);
-    this.state.value = "ready";
-  }
-}
 
 /**
  * @typedef {object} Column
@@ -108,7 +15,7 @@ export class Fixed extends Pages {
 /**
  * A table of links that fills its container. The first cell of a row has the link that opens it.
  * @template {Record<string, any>} T
- * @param {{pages: Pages<T>, columns: Column[], row: (item: T) => import("preact").ComponentChildren, open: (item: T) => string,
+ * @param {{pages: import("../lib/pages.js").Pages<T>, columns: Column[], row: (item: T) => import("preact").ComponentChildren, open: (item: T) => string,
  *   current?: string | null, label: string, empty: import("preact").ComponentChildren, onTop?: (isTop: boolean) => void, fresh?: Set<string>}} props
  * `row` gives the cells, `open` the address of an item, `fresh` the ids that have just come.
  */

@@ -12,7 +12,7 @@ const MAX_ROWS = 20_000;
 const FLUSH_MS = 400;
 
 export class Live {
-  /** @param {import("../../ui/list.js").Pages<Delivery>} pages @param {Record<string, string>} filters */
+  /** @param {import("../../lib/pages.js").Pages<Delivery>} pages @param {Record<string, string>} filters */
   constructor(pages, filters) {
     this.pages = pages;
     this.filters = filters;
@@ -60,7 +60,7 @@ export class Live {
   flush(mustCome = false) {
     if (this.mustReload && !this.isPaused.peek()) {
       this.mustReload = false;
-      void this.pages.refresh();
+      void this.pages.refresh(merge);
     }
     if (this.held.size === 0) return;
     const items = this.pages.items.peek();

@@ -10,7 +10,8 @@ import { HOOK_STATE_WORDS } from "../../lib/why.js";
 import { Empty, Failure, Loading, State, Tag } from "../../ui/basics.js";
 import { Spark } from "../../ui/charts.js";
 import { Icon } from "../../ui/icons.js";
-import { Fixed, List } from "../../ui/list.js";
+import { Fixed } from "../../lib/pages.js";
+import { List } from "../../ui/list.js";
 import { EditHook, NewHook } from "./edit.js";
 import { HookPage } from "./page.js";
 

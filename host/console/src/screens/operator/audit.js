@@ -4,7 +4,7 @@ import { api } from "../../lib/api.js";
 import { route, setQuery } from "../../lib/router.js";
 import { allTenants } from "../../lib/tenants.js";
 import { Button, Empty, Failure, Loading, Time, useLoad } from "../../ui/basics.js";
-import { Pages } from "../../ui/list.js";
+import { Pages } from "../../lib/pages.js";
 
 /** @typedef {{id: string, at: string, tenant: string | null, actor: {type: string, id: string | null, name: string | null}, surface: string | null, address: string | null, action: string, object: {type: string, id: string, name: string | null}, changes: {member: string, old?: unknown, new?: unknown}[]}} Entry */
 

@@ -6,6 +6,7 @@ let engine, sample, browser;
 before(async () => {
   engine = await start();
   sample = await seed(engine);
+  await engine.call("PATCH", `/hooks/${sample.hooks.bad.id}`, { enabled: false }, { tenant: sample.tenant });
   browser = await openBrowser();
 });
 after(async () => {
@@ -31,7 +32,9 @@ const tenantScreens = async () => {
   ];
 };
 const operatorScreens = [
-  ["tenants", "#/operator", (page) => page.getByRole("link", { name: "shop.example" }).waitFor()],
+  ["overview", "#/operator", (page) => page.getByText("none", { exact: true }).waitFor()],
+  ["failing", "#/operator/failing", (page) => page.getByRole("link", { name: "Billing" }).waitFor()],
+  ["tenants", "#/operator/tenants", (page) => page.getByRole("link", { name: "shop.example" }).waitFor()],
   ["tenant", "#/operator/tenants/shop.example", (page) => page.getByText("Usage and limits").waitFor()],
   ["nodes", "#/operator/nodes", (page) => page.getByText("Nodes alive").waitFor()],
   ["audit", "#/operator/audit", (page) => page.getByText("hook.created").first().waitFor()],

@@ -85,7 +85,7 @@ function ChooseTenant() {
   if (loading && !value) return html`<${Loading} />`;
   const found = (value ?? []).filter((item) => item.name.toLowerCase().includes(text.toLowerCase()) || item.id === text);
   if (error || value?.length === 0) {
-    return html`<${Empty} title="No tenants yet" action=${html`<a class="button primary" href=${href(["operator"])}>Create a tenant</a>`}>A tenant owns hooks, events and keys.</${Empty}>`;
+    return html`<${Empty} title="No tenants yet" action=${html`<a class="button primary" href=${href(["operator", "tenants"])}>Create a tenant</a>`}>A tenant owns hooks, events and keys.</${Empty}>`;
   }
   return html`<div class="page narrow"><header class="page-head"><h1>Which tenant?</h1></header>
     <p class="muted">You are signed in as an operator. This screen shows the things of one tenant.</p>

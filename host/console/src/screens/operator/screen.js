@@ -9,11 +9,12 @@ import { AuditLog } from "./audit.js";
 import { FailingHooks } from "./failing.js";
 import { OperatorKeys } from "./keys.js";
 import { Nodes } from "./nodes.js";
+import { Overview } from "./overview.js";
 import { TenantPage } from "./tenant.js";
 import { Tenants } from "./tenants.js";
 
 const TABS = [
-  { id: "tenants", label: "Tenants", view: Tenants }, { id: "failing", label: "Failing hooks", view: FailingHooks },
+  { id: "overview", label: "Overview", view: Overview }, { id: "tenants", label: "Tenants", view: Tenants }, { id: "failing", label: "Failing hooks", view: FailingHooks },
   { id: "nodes", label: "Nodes", view: Nodes }, { id: "audit", label: "Audit log", view: AuditLog }, { id: "keys", label: "Operators’ keys", view: OperatorKeys },
 ];
 

@@ -14,7 +14,7 @@ import { TenantKeys } from "./tenant-keys.js";
 /** @param {{id: string}} props */
 export function TenantPage({ id }) {
   const { value, error, reload } = useLoad((signal) => api.get(`/tenants/${encodeURIComponent(id)}`, { signal, tenant: null }), [id]);
-  useKey("Escape", "Back", () => navigate(href(["operator"])));
+  useKey("Escape", "Back", () => navigate(href(["operator", "tenants"])));
   useEffect(() => {
     const timer = setInterval(() => !document.hidden && reload(), 5000);
     return () => clearInterval(timer);
@@ -44,13 +44,13 @@ function Content({ tenant, reload }) {
     await api.delete(path, { query: { confirm: tenant.name }, tenant: null });
     toast("The tenant is being deleted.");
     if (chosen.peek()?.id === tenant.id) chosen.value = null;
-    navigate(href(["operator"]));
+    navigate(href(["operator", "tenants"]));
   };
   const visit = () => {
     chosen.value = { id: tenant.id, name: tenant.name };
     navigate(href(["deliveries"]));
   };
-  return html`<div class="page"><p><a href=${href(["operator"])}>Tenants</a></p>
+  return html`<div class="page"><p><a href=${href(["operator", "tenants"])}>Tenants</a></p>
     <header class="detail-head"><div class="title"><h1>${tenant.name}</h1>${tenant.suspended_since ? html`<${Tag} tone="bad">suspended</${Tag}>` : tenant.paused_since ? html`<${Tag} tone="warn">paused</${Tag}>` : html`<${Tag} tone="good">active</${Tag}>`}</div>
       <${Id} value=${tenant.id} />
       <div class="actions"><${Button} kind="primary" onClick=${visit}>See its deliveries</${Button}>

@@ -16,10 +16,23 @@ const FIRST_LOAD_LIMIT = 60 * 1024;
 /** The most that the editor may load, in bytes, compressed. */
 const EDITOR_LIMIT = 190 * 1024;
 
+/**
+ * Has what is loaded on demand import all of the first page, which is there already. So the code of the first page is in one
+ * chunk: esbuild makes one for each set of entries that share something, and a dozen small files take longer than one.
+ * @type {import("esbuild").Plugin}
+ */
+const onePage = {
+  name: "one-page",
+  setup: (build) => build.onLoad({ filter: /src\/(screens\/[a-z]+\/screen|editor\/editor)\.js$/ }, async ({ path }) => {
+    const imports = path.endsWith("deliveries/screen.js") ? "" : `import ${JSON.stringify(join(here, "src/shell.js"))};import ${JSON.stringify(join(here, "src/signin.js"))};`;
+    return { contents: imports + await readFile(path, "utf8") };
+  }),
+};
+
 /** @type {import("esbuild").BuildOptions} */
 const options = {
   absWorkingDir: here,
-  entryPoints: [{ in: "src/main.js", out: "console" }, { in: "src/styles/main.css", out: "console" }],
+  entryPoints: [{ in: "src/start.js", out: "console" }, { in: "src/styles/main.css", out: "console" }],
   outdir: "dist",
   entryNames: "[name]-[hash]",
   chunkNames: "[name]-[hash]",
@@ -35,6 +48,7 @@ const options = {
   metafile: true,
   write: false,
   logLevel: "warning",
+  plugins: [onePage],
 };
 
 /**
@@ -52,7 +66,9 @@ async function files(result) {
   }
   made.set("LICENSES.txt", await licences(result));
   const html = await readFile(join(here, "src/index.html"), "utf8");
-  made.set("index.html", Buffer.from(html.replace(/\{\{(console\.(?:js|css))\}\}/g, (_, wanted) => {
+  // Otherwise the browser learns of them only when it has read the entry.
+  const preloads = imported(result).map((name) => `<link rel="modulepreload" href="/console/${name}">`).join("\n");
+  made.set("index.html", Buffer.from(html.replace("{{preloads}}", preloads).replace(/\{\{(console\.(?:js|css))\}\}/g, (_, wanted) => {
     const [stem, ending] = wanted.split(".");
     const name = [...made.keys()].find((name) => name.startsWith(`${stem}-`) && name.endsWith(`.${ending}`));
     return `/console/${name}`;
@@ -79,18 +95,26 @@ async function licences(result) {
 }
 
 /**
- * What the first page loads: the entries, and what they import statically.
+ * The scripts that the first page needs besides its entry, which imports `src/main.js` when it has begun.
+ * @param {import("esbuild").BuildResult} result
+ */
+function imported(result) {
+  const outputs = result.metafile?.outputs ?? {};
+  const seen = new Set(Object.keys(outputs).filter((path) => outputs[path].entryPoint === "src/main.js"));
+  for (const path of seen) {
+    for (const { path: next, kind } of outputs[path].imports) if (kind === "import-statement") seen.add(next);
+  }
+  return [...seen].map((path) => path.slice("dist/".length));
+}
+
+/**
+ * What the first page loads: the entries, and what they need.
  * @param {import("esbuild").BuildResult} result
  * @param {Map<string, Uint8Array>} made
  */
 function firstLoad(result, made) {
-  const outputs = result.metafile?.outputs ?? {};
-  const wanted = Object.keys(outputs).filter((path) => /(^|\/)console-[^/]*$/.test(path));
-  const seen = new Set(wanted);
-  for (const path of seen) {
-    for (const { path: next, kind } of outputs[path].imports) if (kind === "import-statement") seen.add(next);
-  }
-  return [...seen].reduce((sum, path) => sum + (made.get(`${path.slice("dist/".length)}.gz`)?.length ?? 0), 0);
+  const entries = [...made.keys()].filter((name) => /^console-[^/]*\.(js|css)$/.test(name));
+  return [...entries, ...imported(result)].reduce((sum, name) => sum + (made.get(`${name}.gz`)?.length ?? 0), 0);
 }
 
 /** @param {import("esbuild").BuildResult} result */
@@ -129,7 +153,7 @@ if (process.argv.includes("--watch")) {
         if (result.errors.length === 0) console.log(`built ${(await write(result)).size} files`);
       }),
   };
-  await (await context({ ...options, plugins: [plugin] })).watch();
+  await (await context({ ...options, plugins: [onePage, plugin] })).watch();
 } else {
   const result = await build(options);
   const check = process.argv.includes("--check");

@@ -1,4 +1,4 @@
-// Starts the console: finds the session, then shows the sign-in page or the screens.
+// Finds the session, then shows the sign-in page or the screens.
 import { effect, html, render } from "./lib/html.js";
 import { messageOf, resume, session, signedOut, signIn } from "./lib/api.js";
 import { href, navigate, route } from "./lib/router.js";
@@ -59,11 +59,13 @@ effect(() => {
   if (isStarted && path[0] === "link" && path[1]) void followLink(path);
 });
 
-const root = document.getElementById("root");
-if (root) {
+/** @param {Promise<Response> | null} asked the request for the session, if it is under way already */
+export async function begin(asked) {
+  const root = document.getElementById("root");
+  if (!root) return;
   root.textContent = "";
   const { path } = route.peek();
-  await (path[0] === "link" && path[1] ? followLink(path) : resume());
+  await (path[0] === "link" && path[1] ? followLink(path) : resume(asked));
   isStarted = true;
   render(html`<${App} />`, root);
 }

@@ -165,10 +165,12 @@ function adopt(now) {
   signedOutBecause.value = "";
 }
 
-/** Finds out whether there is a session. */
-export async function resume() {
+/** Finds out whether there is a session. @param {Promise<Response> | null} [asked] the request that asks, if it is made already */
+export async function resume(asked) {
   try {
-    adopt(await api.get("/console/session"));
+    const response = await (asked ?? send("GET", "/console/session"));
+    if (!response.ok) throw await refusal(response);
+    adopt(await response.json());
   } catch {
     session.value = null;
   }

@@ -1,1 +1,0 @@
-import{B as r}from"/console/chunk-43UK7QMN.js";async function s(l){let t=[],n;for(let a=0;a<8;a+=1){let{data:o,next:e}=await r.get("/tenants",{query:{limit:250,cursor:n},signal:l,tenant:null});if(t.push(...o),n=e,!e)break}return t}export{s as a};

@@ -1,0 +1,6 @@
+// Starts the console. It asks who is signed in while the browser still reads the rest.
+const isLink = location.hash.startsWith("#/link/");
+const asked = isLink ? null : fetch("/console/session", { headers: { accept: "application/json" }, cache: "no-store" });
+// Whether it failed is looked at later.
+asked?.catch(() => {});
+void import("./main.js").then(({ begin }) => begin(asked));

@@ -1,0 +1,48 @@
+// How long the first page takes until it shows something, from a cold cache: `tests/console/run paint`.
+// Measure on a quiet machine with a release build (HOOKWRIGHT_BINARY).
+import { newPage, openBrowser, seed, start } from "./support.js";
+
+const LOADS = 7;
+
+/** @param {number[]} values */
+const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+const written = (/** @type {number} */ ms) => `${Math.round(ms)}`.padStart(5);
+
+/** Times of one load in a new browser, in milliseconds since its beginning. */
+async function load(url, session) {
+  const browser = await openBrowser();
+  try {
+    const page = await newPage(browser);
+    if (session) await page.context().addCookies([session]);
+    await page.goto(url);
+    await page.locator(session ? "tr[data-index]" : "#key").first().waitFor();
+    return await page.evaluate(() => {
+      const [navigation] = performance.getEntriesByType("navigation");
+      const files = performance.getEntriesByType("resource").map(({ name, startTime, responseEnd }) => ({ name: new URL(name).pathname, startTime, responseEnd }));
+      const paint = performance.getEntriesByName("first-contentful-paint")[0].startTime;
+      return { html: navigation.responseEnd, interactive: navigation.domInteractive, paint, content: performance.now(), files };
+    });
+  } finally {
+    await browser.close();
+  }
+}
+
+const engine = await start();
+try {
+  const sample = await seed(engine);
+  const answer = await fetch(`${engine.url}/console/session`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ key: sample.key }) });
+  const [name, value] = answer.headers.get("set-cookie").split(";")[0].split(/=(.*)/);
+  const session = { name, value, url: engine.url };
+  for (const [what, cookie] of [["sign-in", null], ["deliveries", session]]) {
+    const loads = [];
+    for (let count = 0; count < LOADS; count += 1) loads.push(await load(`${engine.url}/`, cookie));
+    const of = (/** @type {string} */ member) => loads.map((one) => one[member]);
+    console.log(`${what}: first contentful paint ${Math.round(median(of("paint")))} ms (median of ${LOADS}: ${of("paint").map(Math.round).sort((a, b) => a - b).join(" ")})`);
+    const typical = loads.find((one) => one.paint === median(of("paint")));
+    console.log(`  ${written(typical.html)}        the page is there`);
+    for (const file of typical.files) console.log(`  ${written(file.startTime)} ${written(file.responseEnd)}  ${file.name}`);
+    console.log(`  ${written(typical.paint)}        first contentful paint\n  ${written(typical.content)}        its content is seen`);
+  }
+} finally {
+  await engine.stop();
+}

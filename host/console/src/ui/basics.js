@@ -1,5 +1,5 @@
 // Small components that every screen uses.
-import { html, signal, useEffect, useState } from "../lib/html.js";
+import { html, signal, useEffect, useRef, useState } from "../lib/html.js";
 import { at, relative } from "../lib/format.js";
 import { messageOf } from "../lib/api.js";
 import { Icon } from "./icons.js";
@@ -116,7 +116,12 @@ export function Tabs({ tabs, value, onChange, label, panel }) {
     const list = /** @type {HTMLElement} */ (event.currentTarget);
     requestAnimationFrame(() => /** @type {HTMLElement | null} */ (list.querySelector('[aria-selected="true"]'))?.focus());
   };
-  return html`<div class="tabs" role="tablist" aria-label=${label} onKeyDown=${move}>
+  const box = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    // On a narrow screen it may be out of sight.
+    box.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [value]);
+  return html`<div class="tabs" role="tablist" aria-label=${label} onKeyDown=${move} ref=${box}>
     ${tabs.map((tab) => html`<button key=${tab.id} type="button" role="tab" aria-selected=${String(tab.id === value)} aria-controls=${panel}
       tabindex=${tab.id === value ? 0 : -1} onClick=${() => onChange(tab.id)}>${tab.label}</button>`)}</div>`;
 }

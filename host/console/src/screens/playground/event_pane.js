@@ -8,6 +8,7 @@ import { Button, Facts, Failure, Notice } from "../../ui/basics.js";
 import { Editor } from "../../ui/editor.js";
 import { Field } from "../../ui/forms.js";
 import { Code } from "../../ui/text.js";
+import { Words } from "../../ui/words.js";
 import { errorOfSample, newestOf } from "./source.js";
 
 /** @typedef {import("../../lib/types.js").Delivery} Delivery */
@@ -83,7 +84,7 @@ function WhyItFailed({ id }) {
   const { tone, title, text } = whyOfDelivery(delivery, null);
   const last = delivery.attempts.at(-1);
   const answer = delivery.state === "succeeded" ? null : last?.response?.body;
-  return html`<${Notice} tone=${tone} title=${title}>${text}
+  return html`<${Notice} tone=${tone} title=${title}><${Words} text=${text} />
     ${answer && html` It said: <q>${answer.length > MAX_ANSWER ? `${answer.slice(0, MAX_ANSWER)}…` : answer}</q>`}
     ${" "}<a href=${href(["deliveries", id])}>The delivery</a></${Notice}>`;
 }

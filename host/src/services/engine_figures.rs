@@ -107,7 +107,7 @@ impl EngineFigures {
         figures
     }
 
-    /// What was read last. Whoever asks again some seconds later gets newer figures.
+    /// What was read last. Some seconds after a first question there are newer figures.
     pub fn latest(&self) -> SampledFigures {
         *lock(&self.asked_at) = clock::monotonic();
         self.asked.notify_one();

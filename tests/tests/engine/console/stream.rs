@@ -201,8 +201,9 @@ async fn a_stream_that_nobody_reads_gives_up_its_place_when_it_ends() {
     }
     let event = format!("{}\n", json!({"type": format!("a.{}", "b".repeat(250)), "data": 1}));
     let ndjson = [("content-type", "application/x-ndjson")];
-    for _ in 0..4 {
-        client.send("POST", "/api/v3/events/batch", event.repeat(100), &ndjson).await.expect(202);
+    // More than the system keeps for a connection.
+    for _ in 0..60 {
+        client.send("POST", "/api/v3/events/batch", event.repeat(25), &ndjson).await.expect(202);
     }
     let path = format!("/api/v3/keys/{}", lazy["id"].as_str().unwrap());
     client.send("DELETE", &path, "", &[]).await.expect(204);

@@ -118,8 +118,9 @@ export function Tabs({ tabs, value, onChange, label, panel }) {
   };
   const box = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
-    // On a narrow screen it may be out of sight.
-    box.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    // On a narrow screen it may be out of sight. The page itself stays where it is.
+    const [outer, inner] = [box.current, box.current?.querySelector('[aria-selected="true"]')].map((element) => element?.getBoundingClientRect());
+    if (outer && inner) box.current?.scrollBy(Math.max(0, inner.right - outer.right) + Math.min(0, inner.left - outer.left), 0);
   }, [value]);
   return html`<div class="tabs" role="tablist" aria-label=${label} onKeyDown=${move} ref=${box}>
     ${tabs.map((tab) => html`<button key=${tab.id} type="button" role="tab" aria-selected=${String(tab.id === value)} aria-controls=${panel}

@@ -56,6 +56,6 @@ function Row({ hook }) {
   };
   return html`<tr><td class="nowrap"><${State} value=${hook.state.name} label=${HOOK_STATE_WORDS[hook.state.name]} /></td>
     <td class="nowrap"><a href=${href(["operator", "tenants", hook.tenant])}>${hook.tenant_name ?? hook.tenant}</a></td>
-    <td><a href=${address} onClick=${visit}>${hook.description || hook.url}</a><div class="muted">${whyOfHook(hook.state)}</div></td>
+    <td class="changes"><a href=${address} onClick=${visit}>${hook.description || hook.url}</a><div class="muted">${whyOfHook(hook.state)}</div></td>
     <td class="num nowrap muted"><${Time} value=${hook.state.since} /></td></tr>`;
 }

@@ -21,6 +21,10 @@ use crate::storage::{self, Space, Storage, StorageError, StorageFigures};
 const EVERY: Duration = Duration::from_secs(5);
 /// Reading takes at most one part in so many of the time.
 const PART_OF_TIME: u32 = 50;
+/// They are read again after this at most, if they could not be read.
+const AGAIN: Duration = Duration::from_secs(30);
+/// They are shown until they should have been read again so often.
+const MISSED: u32 = 3;
 /// If nobody asks for so long, they are not read until somebody does.
 const UNASKED: Duration = Duration::from_secs(300);
 /// For how long it is known what was counted before.
@@ -45,19 +49,28 @@ pub struct EngineFigures {
     asked_at: Mutex<Instant>,
 }
 
-/// What was read last.
+/// What was counted and read last.
 #[derive(Debug, Clone, Default)]
 pub struct SampledFigures {
-    /// When; `None` if nothing was read yet.
-    pub at: Option<UnixMillis>,
     /// How many hooks of all tenants are in which of [`COUNTED_STATES`].
     pub hooks: [u64; COUNTED_STATES.len()],
+    /// What was read of the database. `None` if it was not read yet, or cannot be read any more: an old number is worse than none.
+    pub read: Option<ReadFigures>,
+}
+
+/// What was read of the database.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadFigures {
+    /// When.
+    pub at: UnixMillis,
     /// How many tenants have deliveries that could start and wait for a free request.
     pub tenants_waiting: usize,
     /// For how long the oldest delivery has waited only for this engine.
     pub oldest_due: Duration,
-    /// Of the database.
-    pub storage: Option<StorageFigures>,
+    /// What the database says of itself.
+    pub storage: StorageFigures,
+    /// Until when it is shown.
+    fresh_until: Instant,
 }
 
 /// What was counted until a moment.
@@ -102,6 +115,7 @@ impl EngineFigures {
             asked: Notify::new(),
             asked_at: Mutex::new(clock::monotonic()),
         });
+        lock(&figures.latest).hooks = figures.count_hooks();
         let run = Arc::clone(&figures).run();
         tokio::spawn(stop.clone().run_until_cancelled_owned(run));
         figures
@@ -111,7 +125,14 @@ impl EngineFigures {
     pub fn latest(&self) -> SampledFigures {
         *lock(&self.asked_at) = clock::monotonic();
         self.asked.notify_one();
-        lock(&self.latest).clone()
+        let now = clock::monotonic();
+        let SampledFigures { hooks, read } = lock(&self.latest).clone();
+        SampledFigures { hooks, read: read.filter(|read| now < read.fresh_until) }
+    }
+
+    /// The newest migration of the database.
+    pub fn schema(&self) -> i64 {
+        self.stores.figures.schema()
     }
 
     /// What the dispatcher has in memory now.
@@ -137,8 +158,16 @@ impl EngineFigures {
     async fn run(self: Arc<Self>) {
         loop {
             let began = clock::monotonic();
-            match self.sample().await {
-                Ok(sample) => *lock(&self.latest) = sample,
+            let hooks = self.count_hooks();
+            lock(&self.latest).hooks = hooks;
+            let read = self.read().await;
+            let wait = EVERY.max(clock::elapsed(began) * PART_OF_TIME);
+            let wait = if read.is_ok() { wait } else { wait.min(AGAIN) };
+            match read {
+                Ok(read) => {
+                    let fresh_until = clock::monotonic() + (wait + clock::elapsed(began)) * MISSED;
+                    lock(&self.latest).read = Some(ReadFigures { fresh_until, ..read });
+                }
                 Err(error) => {
                     if let Some(unlogged) = FAILURES.permit() {
                         let error = &error as &dyn std::error::Error;
@@ -146,7 +175,7 @@ impl EngineFigures {
                     }
                 }
             }
-            tokio::time::sleep(EVERY.max(clock::elapsed(began) * PART_OF_TIME)).await;
+            tokio::time::sleep(wait).await;
             if clock::elapsed(*lock(&self.asked_at)) > UNASKED {
                 self.asked.notified().await;
             }
@@ -154,8 +183,7 @@ impl EngineFigures {
         }
     }
 
-    async fn sample(&self) -> Result<SampledFigures, StorageError> {
-        let hooks = self.count_hooks();
+    async fn read(&self) -> Result<ReadFigures, StorageError> {
         let backlog = self.stores.deliveries.backlog().await?;
         let due = backlog.iter().filter_map(|one| {
             let hook = self.directory.hook(one.hook).filter(|hook| self.directory.sends(hook))?;
@@ -163,8 +191,8 @@ impl EngineFigures {
         });
         let now = self.clock.now();
         let (tenants_waiting, oldest_due) = self.dispatcher.waiting(due, now);
-        let storage = Some(self.stores.figures.figures().await?);
-        Ok(SampledFigures { at: Some(now), hooks, tenants_waiting, oldest_due, storage })
+        let storage = self.stores.figures.figures().await?;
+        Ok(ReadFigures { at: now, tenants_waiting, oldest_due, storage, fresh_until: clock::monotonic() })
     }
 
     /// How many hooks are in which of [`COUNTED_STATES`].

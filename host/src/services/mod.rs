@@ -31,7 +31,7 @@ use crate::storage::Storage;
 
 pub use deliveries::{DeliveryError, DeliveryService};
 pub use delivery_lists::{ListPart, list_filtered, list_noted};
-pub use engine_figures::{COUNTED_STATES, EngineFigures, RecentTimes, SampledFigures};
+pub use engine_figures::{COUNTED_STATES, EngineFigures, ReadFigures, RecentTimes, SampledFigures};
 pub use erasure::{Erased, ErasureFollower};
 pub use event_matches::{HookMatch, MatchReason};
 pub use handshakes::Handshakes;

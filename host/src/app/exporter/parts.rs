@@ -31,7 +31,7 @@ pub(in crate::app) type Monitored = (Arc<RetentionCounters>, Certificates);
 
 impl Parts {
     pub(super) fn write(&self, page: &mut Page<'_>) -> fmt::Result {
-        let schema = self.stores.figures.schema().to_string();
+        let schema = self.figures.schema().to_string();
         let labels = vec![
             ("version", env!("CARGO_PKG_VERSION")),
             ("commit", option_env!("HOOKWRIGHT_COMMIT").unwrap_or("unknown")),

@@ -20,8 +20,8 @@ use crate::sources::Sources;
 pub(super) struct FiguresView {
     /// The number of the node that responds.
     node: i64,
-    /// When `hooks`, `deliveries.pending`, `deliveries.waiting`, `oldest_due_s` and the sizes of the database were read; null
-    /// if they were not yet.
+    /// When `deliveries.pending`, `deliveries.waiting`, `oldest_due_s` and the sizes of the database were read; null, as they
+    /// are, if they were not yet, or cannot be read any more.
     sampled_at: Option<Time>,
     hooks: HookCountsView,
     deliveries: UnfinishedView,
@@ -30,7 +30,7 @@ pub(super) struct FiguresView {
     /// How many requests to receivers may be in flight.
     in_flight_limit: usize,
     /// For how many seconds the oldest delivery has waited only for this engine: it is due, and not held.
-    oldest_due_s: f64,
+    oldest_due_s: Option<f64>,
     storage: StorageView,
     /// Transactions that store events, attempts or leases.
     commits: TimesView,
@@ -56,18 +56,18 @@ struct UnfinishedView {
     queued: usize,
     /// Between the start of an attempt of this node and its record.
     delivering: usize,
-    /// In the database, due; null if it was not read yet.
+    /// In the database, due; null if it is not known.
     pending: Option<u64>,
-    /// In the database, due later; null if it was not read yet.
+    /// In the database, due later; null if it is not known.
     waiting: Option<u64>,
 }
 
 /// What is stored, in bytes.
 #[derive(Debug, Serialize, ToSchema)]
 struct StorageView {
-    /// The size of the database without its log; null if it was not read yet.
+    /// The size of the database without its log; null if it is not known.
     database_bytes: Option<u64>,
-    /// The size of the write-ahead log; null if it was not read yet, and with PostgreSQL.
+    /// The size of the write-ahead log; null if it is not known, and with PostgreSQL.
     wal_bytes: Option<u64>,
     /// What is free of the volume of `data_dir`; null if that is not known.
     disk_free_bytes: Option<u64>,
@@ -99,14 +99,14 @@ impl TimesView {
 impl FiguresView {
     fn of(node: i64, figures: &EngineFigures) -> Self {
         let (sampled, queue, disk) = (figures.latest(), figures.queue(), figures.disk_space());
-        let (commits, arrivals) = figures.recent();
+        let (read, (commits, arrivals)) = (sampled.read, figures.recent());
         let hooks = |state| {
             let found = COUNTED_STATES.into_iter().zip(sampled.hooks).find(|(name, _)| *name == state);
             found.map_or(0, |(_, count)| count)
         };
         Self {
             node,
-            sampled_at: sampled.at.map(Time),
+            sampled_at: read.map(|read| Time(read.at)),
             hooks: HookCountsView {
                 ok: hooks("ok"),
                 failing: hooks("failing"),
@@ -117,15 +117,15 @@ impl FiguresView {
             deliveries: UnfinishedView {
                 queued: queue.queued,
                 delivering: queue.unfinished,
-                pending: sampled.storage.map(|storage| storage.pending),
-                waiting: sampled.storage.map(|storage| storage.waiting),
+                pending: read.map(|read| read.storage.pending),
+                waiting: read.map(|read| read.storage.waiting),
             },
             in_flight: queue.in_flight,
             in_flight_limit: queue.in_flight_limit,
-            oldest_due_s: (sampled.oldest_due.as_secs_f64() * 1_000.0).round() / 1_000.0,
+            oldest_due_s: read.map(|read| (read.oldest_due.as_secs_f64() * 1_000.0).round() / 1_000.0),
             storage: StorageView {
-                database_bytes: sampled.storage.map(|storage| storage.database_bytes),
-                wal_bytes: sampled.storage.and_then(|storage| storage.log_bytes),
+                database_bytes: read.map(|read| read.storage.database_bytes),
+                wal_bytes: read.and_then(|read| read.storage.log_bytes),
                 disk_free_bytes: disk.as_ref().map(|space| space.free),
                 disk_size_bytes: disk.as_ref().map(|space| space.size),
             },

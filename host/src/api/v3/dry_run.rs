@@ -270,11 +270,11 @@ impl DryRunView {
         Self { warnings, ..self }
     }
 
-    /// Masks the signature.
-    pub(super) fn without_signature(mut self) -> Self {
-        self.request = self
-            .request
-            .map(|request| RequestView { headers: request.headers.masked(&[signing::SIGNATURE]), ..request });
+    /// Masks the signature of `hook`, under whichever name it has.
+    pub(super) fn without_signature(mut self, hook: &Hook) -> Self {
+        let name = hook.signature_headers().map_or(signing::SIGNATURE, |own| &own.signature);
+        self.request =
+            self.request.map(|request| RequestView { headers: request.headers.masked(&[name]), ..request });
         self
     }
 }

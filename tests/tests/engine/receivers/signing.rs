@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use hookwright_tests::{Arrival, Receiver, Reply};
+use hookwright_tests::{Arrival, Client, Receiver, Reply};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::{Value, json};
 
@@ -138,7 +138,7 @@ async fn a_key_pair_is_rotated_with_an_overlap_and_the_private_key_is_never_show
 
 #[tokio::test]
 async fn the_signature_can_have_headers_of_other_names() {
-    let (_server, client) = engine().await;
+    let (server, client) = engine().await;
     let receiver = {
         let asked = std::sync::atomic::AtomicUsize::new(0);
         Receiver::responding(move |_| {
@@ -163,6 +163,15 @@ async fn the_signature_can_have_headers_of_other_names() {
         assert!(arrival.header("svix-timestamp").parse::<u64>().is_ok());
         assert_eq!(arrival.headers.get("webhook-id"), None);
         assert_eq!(arrival.headers.get("webhook-signature"), None);
+    }
+    // A key that may not sign sees no signature under these names either.
+    let key =
+        client.post("/keys", json!({"name": "r", "scopes": ["hooks:read", "events:read"]})).await.expect(201);
+    let reader = Client::new(server.base(), key["key"].as_str().unwrap());
+    for (who, is_shown) in [(&client, true), (&reader, false)] {
+        let preview = who.post(&format!("/hooks/{id}/preview"), json!({"event": event})).await.expect(200);
+        let signature = preview["request"]["headers"]["svix-signature"].as_str().unwrap();
+        assert_eq!(signature.starts_with("v1,"), is_shown, "{preview}");
     }
     for (id_header, timestamp, pointer) in [
         ("host", "b", "/signature_headers/id"),

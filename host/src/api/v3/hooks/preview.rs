@@ -73,7 +73,7 @@ pub(super) async fn preview_hook(
             DryRunView::of(&run, |request| signed_headers(&hook, &event, request, now)).warning(warnings);
         // Otherwise a key that can only read hooks could have any body signed.
         let may_sign = caller.scopes().contains(Scope::HooksWrite);
-        Ok(Json(if may_sign { view } else { view.without_signature() }))
+        Ok(Json(if may_sign { view } else { view.without_signature(&hook) }))
     };
     dry_runs.admit(tenant, &client, preview).await
 }

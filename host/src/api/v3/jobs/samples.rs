@@ -103,7 +103,7 @@ async fn sample(
     let run = dry_runs.finish(dry_runs.pipelines.preview(hook, event)).await?;
     let time = dry_runs.sources.now();
     let view = |run: &PipelineRun| {
-        DryRunView::of(run, |request| signed_headers(hook, event, request, time)).without_signature()
+        DryRunView::of(run, |request| signed_headers(hook, event, request, time)).without_signature(hook)
     };
     let (mut hook_pipeline, mut differs_from_hook) = (None, None);
     if replaying.is_some() {

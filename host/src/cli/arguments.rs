@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command as ClapCommand, FromArgMatches, Parser, Subcommand};
 
+use super::listen::Listen;
 use crate::config::{CommandLine, Setting, settings};
 use crate::sandbox::compiler;
 
@@ -36,6 +37,8 @@ pub(super) enum Command {
     Nodes(Nodes),
     /// Demonstrate the engine with sample events, plugins and verified deliveries; leaves no files behind
     Demo(Demo),
+    /// Watch a tenant's deliveries live, and forward them to a local address
+    Listen(Listen),
     /// Check or run a plugin in the engine's sandbox
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -341,6 +344,7 @@ mod tests {
             Ok(Command::Demo(Demo { events: Some(_), no_color: true, .. }))
         ));
         assert!(matches!(parse("demo --nodes 3"), Ok(Command::Demo(Demo { nodes: 3, .. }))));
+        assert!(matches!(parse("listen --type order.* --forward 3000"), Ok(Command::Listen(_))));
         assert!(matches!(parse("plugin check p.wasm"), Ok(Command::Plugin(PluginCommand::Check { .. }))));
         let Ok(Command::Plugin(PluginCommand::Run(run))) =
             parse("plugin run p.js --event - --settings {} --type a.b")
@@ -369,6 +373,7 @@ mod tests {
             ("migrate --to postgres://h/n", ErrorKind::MissingRequiredArgument),
             ("migrate --check --from sqlite:d", ErrorKind::ArgumentConflict),
             ("migrate --from sqlite:d --json", ErrorKind::ArgumentConflict),
+            ("listen --secret hook", ErrorKind::MissingRequiredArgument),
             ("backup", ErrorKind::MissingRequiredArgument),
             ("restore --data-dir d", ErrorKind::MissingRequiredArgument),
         ] {

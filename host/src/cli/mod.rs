@@ -1,5 +1,5 @@
-//! The command line: `hookwright serve`, `backup`, `restore`, `check`, `rekey`, `migrate`, `nodes`, `demo`, `plugin check`,
-//! `plugin run`.
+//! The command line: `hookwright serve`, `backup`, `restore`, `check`, `rekey`, `migrate`, `nodes`, `demo`, `listen`,
+//! `plugin check`, `plugin run`.
 //!
 //! [`main`] parses the command line and runs the command. Each command has a file of its own and writes to an
 //! output that it receives. Commands always write colors; the output removes them if it is not a terminal,
@@ -15,6 +15,7 @@ mod demo;
 mod exit;
 mod greeting;
 mod json;
+mod listen;
 mod migrate;
 mod nodes;
 mod plugin;
@@ -36,8 +37,9 @@ use crate::sandbox::compiler;
 use crate::supervisor::Sockets;
 use crate::telemetry::json_line;
 use crate::{allocator, cores, telemetry};
-use arguments::{Arguments, Command, PluginCommand, Settings};
+use arguments::{Arguments, Command, Demo, PluginCommand, Settings};
 use exit::{BadInput, FAILED, USAGE};
+use listen::Listen;
 
 /// Runs the command on the command line.
 #[must_use]
@@ -103,23 +105,8 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             }
             with_config(&settings, async |config| migrate::run(&it, &config, &mut out).await)
         }
-        Command::Demo(arguments) if arguments.nodes > 1 => {
-            telemetry::start(&load(&CommandLine::default().with("log", "warn"))?)?;
-            runtime()?.block_on(demo::cluster::run(usize::from(arguments.nodes), &mut out))?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Demo(arguments) if arguments.console => {
-            telemetry::start(&load(&CommandLine::default().with("log", "error"))?)?;
-            runtime()?.block_on(demo::console::run(arguments.listen, &mut out))?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Demo(arguments) => {
-            let events = demo::events(arguments.events.as_deref())?;
-            // One of its receivers fails, which is no news.
-            telemetry::start(&load(&CommandLine::default().with("log", "error"))?)?;
-            runtime()?.block_on(demo::run(events, &mut out))?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Demo(arguments) => run_demo(&arguments, &mut out),
+        Command::Listen(arguments) => run_listen(arguments, &mut out),
         Command::CompilePlugin => Ok(compiler::main()),
         Command::Plugin(PluginCommand::Check { file }) => {
             let config = load(&CommandLine::default())?;
@@ -131,6 +118,30 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             runtime()?.block_on(plugin::run(job, config, &mut out))
         }
     }
+}
+
+fn run_demo(arguments: &Demo, out: &mut impl Write) -> Result<ExitCode> {
+    if arguments.nodes > 1 {
+        telemetry::start(&load(&CommandLine::default().with("log", "warn"))?)?;
+        runtime()?.block_on(demo::cluster::run(usize::from(arguments.nodes), out))?;
+    } else if arguments.console {
+        telemetry::start(&load(&CommandLine::default().with("log", "error"))?)?;
+        runtime()?.block_on(demo::console::run(arguments.listen, out))?;
+    } else {
+        let events = demo::events(arguments.events.as_deref())?;
+        // One of its receivers fails, which is no news.
+        telemetry::start(&load(&CommandLine::default().with("log", "error"))?)?;
+        runtime()?.block_on(demo::run(events, out))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_listen(arguments: Listen, out: &mut impl Write) -> Result<ExitCode> {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(listen::run(arguments, config::process_environment, out));
+    // Does not wait for the lookup of a name.
+    runtime.shutdown_background();
+    ended
 }
 
 fn warn_of_unknown_variables() {

@@ -6,6 +6,7 @@
 mod api;
 mod console;
 mod delivery;
+mod listen;
 mod listeners;
 mod metrics;
 mod receivers;

@@ -23,6 +23,9 @@ mod faults;
 #[cfg(not(postgres_is_missing))]
 mod hook_states;
 #[cfg(not(postgres_is_missing))]
+#[path = "../engine/listen/mod.rs"]
+mod listen;
+#[cfg(not(postgres_is_missing))]
 #[path = "../engine/listeners/mod.rs"]
 mod listeners;
 #[cfg(not(postgres_is_missing))]

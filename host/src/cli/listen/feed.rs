@@ -1,0 +1,167 @@
+//! Follows a tenant's deliveries: the stream, and lists of what it did not tell.
+//!
+//! The stream tells what happens while it is open. After each opening, deliveries are listed from the oldest one about
+//! which there may be news, so a break hides nothing. [`Seen`] tells apart what was announced before.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::Sender;
+
+use super::api::{Api, ApiError};
+use super::options::Filter;
+use super::seen::{News, Seen};
+use super::update::Update;
+use super::wire::{Change, Delivery, Notice, Page};
+use crate::domain::{DeliveryId, UnixMillis};
+
+/// Ids are given before deliveries are stored, on several nodes: one may appear after others with greater ids.
+const OVERLAP: Duration = Duration::from_secs(10);
+/// The most deliveries that are listed at once.
+const MAX_LISTED: usize = 10_000;
+const PAGE: usize = 250;
+/// How many deliveries from before the start are shown.
+const MAX_EARLIER: usize = 100;
+/// How long it takes until the stream is opened again. Doubles with each failure.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// See the module's head.
+pub(super) struct Feed {
+    api: Api,
+    filter: Filter,
+    updates: Sender<Update>,
+    seen: Seen,
+    failures: u32,
+}
+
+impl Feed {
+    /// Looks what there is already.
+    ///
+    /// # Errors
+    /// Fails if the engine cannot be asked.
+    pub(super) async fn start(api: Api, filter: Filter, updates: Sender<Update>) -> Result<Self, ApiError> {
+        let query = filter.query(&[("limit", &MAX_EARLIER.to_string())]);
+        let earlier: Page<Delivery> = api.get(&format!("/deliveries?{query}")).await?;
+        let newest = earlier.data.iter().map(Delivery::number).max().unwrap_or(DeliveryId(0));
+        let since = newest.created_at().minus(OVERLAP);
+        let (recent, is_complete) = list(&api, &filter, since).await?;
+        // What is older than the list is not new.
+        let oldest = recent.last().filter(|_| !is_complete).map(Delivery::number);
+        let mut seen = Seen::up_to(oldest.unwrap_or_else(|| DeliveryId::first_at(since)));
+        for delivery in earlier.data.iter().chain(&recent) {
+            seen.see(delivery);
+        }
+        let _ = updates.send(Update::Earlier(earlier.data)).await;
+        Ok(Self { api, filter, updates, seen, failures: 0 })
+    }
+
+    /// Follows until the engine refuses it.
+    pub(super) async fn run(mut self) -> ApiError {
+        loop {
+            let why = match self.follow().await {
+                Ok(why) => why,
+                Err(error) if error.is_final() => return error,
+                Err(error) => error.to_string(),
+            };
+            self.send(Update::Disconnected { why }).await;
+            tokio::time::sleep(wait(self.failures)).await;
+            self.failures += 1;
+        }
+    }
+
+    /// Follows one stream, and returns why it ended.
+    async fn follow(&mut self) -> Result<String, ApiError> {
+        let mut stream = self.api.stream(&self.filter.query(&[])).await?;
+        loop {
+            let event = stream.next().await?;
+            match event.name.as_str() {
+                "hello" => {
+                    self.catch_up().await?;
+                    self.failures = 0;
+                    self.send(Update::Connected).await;
+                }
+                "delivery" => {
+                    if let Ok(change) = serde_json::from_str::<Change>(&event.data) {
+                        let is_new = self.seen.see(&change.delivery) == News::First;
+                        // The list after the opening was first.
+                        if change.change == "created" && !is_new {
+                            continue;
+                        }
+                        self.send(Update::Changed { change, is_new }).await;
+                    }
+                }
+                "lagged" => self.catch_up().await?,
+                "end" => {
+                    let notice: Notice = serde_json::from_str(&event.data).unwrap_or_default();
+                    return Ok(match notice.reason.as_str() {
+                        "shutdown" => "the engine shuts down".to_owned(),
+                        "lifetime" => "the stream had its longest life".to_owned(),
+                        "key" => "the key or its scopes changed".to_owned(),
+                        other => format!("the stream ended: {other}"),
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Announces what the stream did not tell, oldest first.
+    async fn catch_up(&mut self) -> Result<(), ApiError> {
+        let since = self.seen.oldest_open().created_at().minus(OVERLAP);
+        let (listed, is_complete) = list(&self.api, &self.filter, since).await?;
+        if !is_complete {
+            self.send(Update::Gap { listed: listed.len() }).await;
+        }
+        for delivery in listed.into_iter().rev() {
+            let (change, is_new) = match self.seen.see(&delivery) {
+                News::First => ("created", true),
+                News::Changed => ("changed", false),
+                News::None => continue,
+            };
+            let at = delivery.created_at.clone();
+            let change = Change { change: change.to_owned(), at, delivery, attempt: None };
+            self.send(Update::Changed { change, is_new }).await;
+        }
+        Ok(())
+    }
+
+    /// Nobody receives it when the command ends.
+    async fn send(&self, update: Update) {
+        let _ = self.updates.send(update).await;
+    }
+}
+
+fn wait(failures: u32) -> Duration {
+    FIRST_WAIT.saturating_mul(1 << failures.min(8)).min(MAX_WAIT)
+}
+
+/// The deliveries from `since` on, newest first, and whether these are all.
+async fn list(api: &Api, filter: &Filter, since: UnixMillis) -> Result<(Vec<Delivery>, bool), ApiError> {
+    let since = Timestamp::from_millisecond(since.0).unwrap_or_default().to_string();
+    let limit = PAGE.to_string();
+    let mut deliveries = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let mut more = vec![("since", since.as_str()), ("limit", &limit)];
+        more.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+        let page: Page<Delivery> = api.get(&format!("/deliveries?{}", filter.query(&more))).await?;
+        deliveries.extend(page.data);
+        match page.next {
+            None => return Ok((deliveries, true)),
+            Some(_) if deliveries.len() >= MAX_LISTED => return Ok((deliveries, false)),
+            Some(next) => cursor = Some(next),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_up_to_a_maximum() {
+        let waits = [0, 1, 2, 3, 4, 5, 40].map(|failures| wait(failures).as_millis());
+        assert_eq!(waits, [250, 500, 1_000, 2_000, 4_000, 5_000, 5_000]);
+    }
+}

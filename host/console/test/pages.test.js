@@ -38,3 +38,17 @@ test("a list that is loaded again keeps what it was told meanwhile", async () =>
     ["b:sent a:sent", "", "z:due y:due", "z:due y:due", "other"],
   ]) assert.deepEqual(await refreshed(shown, told, listed), { shown: expected, next }, `${shown} | ${told} | ${listed}`);
 });
+
+test("a page that is fetched while the list is loaded again follows what was there", async () => {
+  const pages = new Pages("/deliveries", {}, (/** @type {Item} */ item) => item.id);
+  pages.items.value = items("d:sent c:sent");
+  pages.next = "c";
+  pages.get = async ({ cursor }) => {
+    // The first page takes longer.
+    for (let round = 0; !cursor && round < 5; round += 1) await Promise.resolve();
+    return cursor ? { data: items("b:sent a:sent"), next: null } : { data: items("e:sent d:sent"), next: "d" };
+  };
+  await Promise.all([pages.refresh(), pages.more()]);
+  assert.equal(written(pages.items.value), "e:sent d:sent c:sent b:sent a:sent");
+  assert.equal(pages.next, null);
+});

@@ -26,6 +26,8 @@ pub const KEY_SESSION: Duration = Duration::from_secs(12 * 3_600);
 /// A session that ends later than this is none of ours: the longest one, and what clocks of nodes may differ. It ends at once,
 /// and not when a clock that was set far ahead by mistake says so.
 const MAX_SESSION: Duration = Duration::from_secs(12 * 3_600 + 300);
+/// The same of a link.
+const MAX_LINK: Duration = Duration::from_secs(3_600 + 300);
 /// A longer text is none of ours, in bytes.
 const MAX_LEN: usize = 4_096;
 
@@ -271,7 +273,8 @@ impl Sessions {
         let link: Link = self.open(link, Purpose::Link)?;
         let now = self.clock.now();
         let end = now.plus(Duration::from_secs(link.session_s));
-        (now.0 < link.expires_at).then(|| Session::new(link.grant, end, true))
+        let is_valid = now.0 < link.expires_at && link.expires_at <= now.plus(MAX_LINK).0;
+        is_valid.then(|| Session::new(link.grant, end, true))
     }
 
     /// How long `session` lasts from now on.

@@ -194,12 +194,22 @@ impl LiveChanges {
 
     /// Tells a change of a tenant's delivery.
     pub fn tell(&self, change: Arc<DeliveryChange>) {
+        self.tell_those(&change, |_| true);
+    }
+
+    /// Tells what another node has changed to those who watch. Who follows found it out.
+    pub fn tell_found(&self, change: &Arc<DeliveryChange>) {
+        self.tell_those(change, |watcher| !watcher.is_follower);
+    }
+
+    fn tell_those(&self, change: &Arc<DeliveryChange>, are_told: impl Fn(&Watcher) -> bool) {
         if self.watchers.load(Relaxed) == 0 {
             return;
         }
         let tenants = self.read();
-        for watcher in tenants.get(&change.delivery.tenant).into_iter().flatten() {
-            if watcher.queue.try_send(Arc::clone(&change)).is_err() {
+        let watchers = tenants.get(&change.delivery.tenant).into_iter().flatten();
+        for watcher in watchers.filter(|watcher| are_told(watcher)) {
+            if watcher.queue.try_send(Arc::clone(change)).is_err() {
                 watcher.missed.fetch_add(1, Relaxed);
             }
         }

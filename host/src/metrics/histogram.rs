@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn quantiles_are_those_of_what_was_counted_since() {
-        let histogram = Histogram::of_durations([1_000, 2_000, 4_000]);
+        let histogram = Histogram::of_durations(&[1_000, 2_000, 4_000]);
         (0..90).for_each(|_| histogram.observe(Duration::from_micros(4_000)));
         let before = histogram.snapshot();
         assert_eq!(before.since(&before).quantile(0.5), None);

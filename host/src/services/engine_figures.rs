@@ -123,9 +123,13 @@ impl EngineFigures {
 
     /// What was read last. Some seconds after a first question there are newer figures.
     pub fn latest(&self) -> SampledFigures {
-        *lock(&self.asked_at) = clock::monotonic();
-        self.asked.notify_one();
         let now = clock::monotonic();
+        let asked_at = std::mem::replace(&mut *lock(&self.asked_at), now);
+        self.asked.notify_one();
+        if now.saturating_duration_since(asked_at) > UNASKED {
+            // Nobody counts while nobody asks.
+            lock(&self.latest).hooks = self.count_hooks();
+        }
         let SampledFigures { hooks, read } = lock(&self.latest).clone();
         SampledFigures { hooks, read: read.filter(|read| now < read.fresh_until) }
     }

@@ -3,7 +3,7 @@
 //! A node knows at once only what it does itself. While somebody watches a tenant here, the newest deliveries of the tenant are
 //! read every two seconds, and what nobody here was told is told. Nodes that nobody watches do nothing for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
+use crate::clock;
 use crate::delivery::{ChangeKind, DeliveryChange, LiveChanges, Watch};
 use crate::domain::{Delivery, DeliveryId, DeliveryState, NodeNumber, TenantId};
 use crate::sources::Sources;
@@ -24,6 +25,10 @@ const FIRST_LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 const NEWEST: u32 = 200;
 /// How many are read besides if there were more than these since the last look.
 const MORE: u32 = 800;
+/// Deliveries that are so much older than the newest one known may be new: other nodes' clocks differ, and so do their commits.
+const OVERLAP: Duration = Duration::from_secs(3);
+/// How many changes are told before those who watch get a chance to read them.
+const TOGETHER: usize = 128;
 /// How many deliveries are known at most. What this node does between two looks is known, and forgotten after the second.
 const MAX_KNOWN: usize = 50_000;
 
@@ -97,11 +102,16 @@ impl Follower {
                     return;
                 }
             }
-            let newest = known.newest;
-            match known.note_during(&mut told, self.read(tenant, newest)).await {
+            let (newest, began) = (known.newest, clock::monotonic());
+            known.meanwhile.clear();
+            let read = known.note_during(&mut told, self.read(tenant, newest)).await;
+            known.is_late |= read.is_err() || clock::elapsed(began) >= FIRST_LOOK_TIMEOUT;
+            match read {
                 Ok((listed, are_all)) => {
                     known.has_gaps |= told.take_missed() > 0;
-                    self.tell(tenant, known.compare(listed, are_all));
+                    let news = known.compare(listed, are_all);
+                    let tell = self.tell(tenant, news);
+                    known.note_during(&mut told, tell).await;
                     look.send_replace(true);
                 }
                 Err(error) => {
@@ -123,20 +133,25 @@ impl Follower {
         let is_full = listed.len() >= NEWEST as usize;
         let oldest = listed.last().map(|delivery| delivery.id).filter(|_| is_full);
         let (Some(known), Some(oldest)) = (known, oldest) else { return Ok((listed, true)) };
-        if oldest <= known {
+        let after = DeliveryId::first_at(known.created_at().minus(OVERLAP));
+        if oldest <= after {
             return Ok((listed, true));
         }
-        let between = DeliveryQuery { before: Some(oldest), after: Some(known), limit: MORE, ..query };
+        let between = DeliveryQuery { before: Some(oldest), after: Some(after), limit: MORE, ..query };
         let more = self.storage.deliveries.list(tenant, &between).await?.deliveries;
-        let are_all = more.len() < MORE as usize;
+        let are_all = more.len() < MORE as usize || more.last().is_some_and(|oldest| oldest.id <= known);
         listed.extend(more);
         Ok((listed, are_all))
     }
 
-    fn tell(&self, tenant: TenantId, News { changes, are_all }: News) {
+    async fn tell(&self, tenant: TenantId, News { changes, are_all }: News) {
         let at = self.sources.now();
-        for (kind, delivery) in changes {
-            self.live.tell(Arc::new(DeliveryChange { kind, at, delivery, event_id: None, attempt: None }));
+        for (number, (kind, delivery)) in changes.into_iter().enumerate() {
+            if number % TOGETHER == TOGETHER - 1 {
+                tokio::task::yield_now().await;
+            }
+            let change = DeliveryChange { kind, at, delivery, event_id: None, attempt: None };
+            self.live.tell_found(&Arc::new(change));
         }
         if !are_all {
             self.live.tell_missed(tenant);
@@ -158,6 +173,10 @@ struct Known {
     newest: Option<DeliveryId>,
     /// Whether this node told more than could be noted since the last look.
     has_gaps: bool,
+    /// What this node told since the read began, which may show what was before.
+    meanwhile: HashSet<DeliveryId>,
+    /// Whether streams may have begun before the first look.
+    is_late: bool,
 }
 
 /// What nobody was told.
@@ -171,7 +190,15 @@ struct News {
 
 impl Known {
     fn new(own: NodeNumber) -> Self {
-        Self { own, states: HashMap::new(), since: None, newest: None, has_gaps: false }
+        Self {
+            own,
+            states: HashMap::new(),
+            since: None,
+            newest: None,
+            has_gaps: false,
+            meanwhile: HashSet::new(),
+            is_late: false,
+        }
     }
 
     /// Notes what this node tells while `work` is under way.
@@ -196,6 +223,7 @@ impl Known {
             self.has_gaps = true;
         } else {
             self.states.insert(delivery.id, state_of(delivery));
+            self.meanwhile.insert(delivery.id);
         }
     }
 
@@ -211,7 +239,8 @@ impl Known {
         for delivery in listed.into_iter().rev() {
             let (state, before) = (state_of(&delivery), self.states.get(&delivery.id).copied());
             // What this node was told of may be newer than what it has read.
-            if before.is_some_and(|before| !is_newer(state, before)) {
+            if before.is_some_and(|before| !is_newer(state, before)) || self.meanwhile.contains(&delivery.id)
+            {
                 continue;
             }
             self.states.insert(delivery.id, state);
@@ -228,7 +257,7 @@ impl Known {
         let since = oldest.map_or(since, |oldest| oldest.max(since));
         self.since = Some(since);
         self.states.retain(|id, _| *id >= since);
-        News { changes, are_all: is_first || (are_all && !has_gaps) }
+        News { changes, are_all: if is_first { !self.is_late } else { are_all && !has_gaps } }
     }
 }
 
@@ -308,6 +337,29 @@ mod tests {
         // One that this node has made is attempted by another.
         let news = known.compare(vec![delivery(1, 2_999, 1)], true);
         assert_eq!(kinds(&news), [ChangeKind::Changed]);
+    }
+
+    #[test]
+    fn what_this_node_does_while_the_deliveries_are_read_is_newer_than_what_was_read() {
+        let mut known = Known::new(OWN);
+        known.compare(vec![delivery(2, 1, 0)], true);
+        known.note(&Delivery { state: DeliveryState::Cancelled, ..delivery(2, 1, 0) });
+        assert_eq!(kinds(&known.compare(vec![delivery(2, 1, 0)], true)), []);
+        known.meanwhile.clear();
+        assert_eq!(
+            kinds(&known.compare(vec![delivery(2, 1, 0)], true)),
+            [ChangeKind::Changed],
+            "retried elsewhere"
+        );
+    }
+
+    #[test]
+    fn streams_that_began_before_the_first_look_are_told_that_they_missed_something() {
+        for is_late in [false, true] {
+            let mut known = Known { is_late, ..Known::new(OWN) };
+            assert_eq!(known.compare(Vec::new(), true).are_all, !is_late);
+            assert!(known.compare(Vec::new(), true).are_all);
+        }
     }
 
     #[test]

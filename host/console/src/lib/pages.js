@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals";
 import { api, isAborted } from "./api.js";
 
-const PAGE = 250;
+export const PAGE = 250;
 
 /**
  * The items of a list of the API, newest first.
@@ -20,6 +20,16 @@ export class Pages {
     this.next = /** @type {string | null | undefined} */ (undefined);
     this.aborter = new AbortController();
     this.isLoading = false;
+    this.last = Promise.resolve();
+  }
+
+  /**
+   * Does one thing after the other: a page that comes while another is on its way would be taken for news.
+   * @param {() => Promise<void>} work
+   */
+  inTurn(work) {
+    this.last = this.last.then(work);
+    return this.last;
   }
 
   get isComplete() {
@@ -40,6 +50,10 @@ export class Pages {
     if (this.isLoading || this.isComplete) return;
     this.isLoading = true;
     this.state.value = "loading";
+    await this.inTurn(() => this.loadMore());
+  }
+
+  async loadMore() {
     try {
       // A page may be empty and still not be the last one: then the search goes on, for a while.
       for (let round = 0; round < 20; round += 1) {
@@ -69,7 +83,12 @@ export class Pages {
    * Loads the first page again and keeps what follows it, and what came in meanwhile.
    * @param {(listed: T, told: T) => T} [later] the later version of an item that changed meanwhile
    */
-  async refresh(later = (listed) => listed) {
+  refresh(later = (listed) => listed) {
+    return this.inTurn(() => this.loadAgain(later));
+  }
+
+  /** @param {(listed: T, told: T) => T} later */
+  async loadAgain(later) {
     try {
       const before = new Map(this.items.peek().map((item) => [this.idOf(item), item]));
       const page = await this.get({ ...this.query, limit: PAGE });
@@ -91,7 +110,11 @@ export class Pages {
   }
 
   /** Loads the first page again, without what followed it. */
-  async reload() {
+  reload() {
+    return this.inTurn(() => this.loadFirst());
+  }
+
+  async loadFirst() {
     try {
       const page = await this.get({ ...this.query, limit: PAGE });
       this.next = page.next;

@@ -40,6 +40,22 @@ fn a_session_ends_and_does_not_last_longer_if_the_clock_was_wrong() {
 }
 
 #[test]
+fn a_link_ends_and_does_not_last_longer_if_the_clock_was_wrong() {
+    let (sessions, clock) = sessions();
+    let link = sessions.seal_link(&Link::new(Grant::whole([1; 32]), UnixMillis(2 * HOUR_MS), KEY_SESSION));
+    for (now, is_valid) in [
+        (HOUR_MS, true),
+        (HOUR_MS - 300_000, true),
+        (HOUR_MS - 300_001, false),
+        (2 * HOUR_MS - 1, true),
+        (2 * HOUR_MS, false),
+    ] {
+        clock.0.store(now, Relaxed);
+        assert_eq!(sessions.begin_with(&link).is_some(), is_valid, "at {now}");
+    }
+}
+
+#[test]
 fn the_largest_session_and_the_largest_link_open_again() {
     let (sessions, _clock) = sessions();
     // Each of its bytes is written as two.

@@ -83,8 +83,10 @@ pub(super) async fn stream_deliveries(
     let open = Open { watch, access, filter, checks, checked: 0 };
     tokio::spawn(async move {
         // What happens after `hello` is told.
-        followed.begun().await;
-        open.run(hello, sender).await;
+        tokio::select! {
+            () = followed.begun() => open.run(hello, sender).await,
+            () = sender.closed() => {}
+        }
     });
     let parts = stream::unfold(parts, async |mut parts| {
         let part: String = parts.recv().await?;

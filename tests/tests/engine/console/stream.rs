@@ -256,16 +256,23 @@ async fn a_stream_shows_what_another_node_does() {
     let other = server.another_node().await;
     let mut stream = Stream::open(&server, key.as_str().unwrap(), "").await;
     let at_other: Client = client.clone().at(other.base());
-    // Deliveries from before the first look are not news.
     let began = std::time::Instant::now();
-    loop {
-        let response = at_other.post("/events", json!({"type": "order.paid", "data": {}})).await;
-        assert!(matches!(response.status, 202 | 401), "{response:?}");
-        let next = tokio::time::timeout(std::time::Duration::from_secs(5), stream.change()).await;
-        if let Ok(change) = next {
-            assert_eq!(change["delivery"]["hook"], json!(hook));
-            return;
+    while at_other.get(&format!("/hooks/{hook}")).await.status != 200 {
+        assert!(began.elapsed() < TIMEOUT, "the other node knows key and hook");
+        tokio::task::yield_now().await;
+    }
+    for data in 0..3 {
+        let body = json!({"type": "order.paid", "data": data});
+        let event = at_other.post("/events", body).await.expect(202)["id"].clone();
+        let delivery = at_other.finished(event.as_str().unwrap()).await[0]["id"].clone();
+        // How much happens between two looks differs.
+        let mut changes = vec![stream.change().await];
+        while changes.last().unwrap()["delivery"]["state"] != "succeeded" {
+            changes.push(stream.change().await);
         }
-        assert!(began.elapsed() < TIMEOUT);
+        for (number, change) in changes.iter().enumerate() {
+            assert_eq!((&change["delivery"]["id"], &change["delivery"]["hook"]), (&delivery, &json!(hook)));
+            assert_eq!(change["change"] == "created", number == 0, "{changes:#?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo } from "../../lib/html.js";
 import { api, tenant as chosen } from "../../lib/api.js";
 import { count } from "../../lib/format.js";
-import { Pages } from "../../lib/pages.js";
+import { PAGE, Pages } from "../../lib/pages.js";
 import { href, navigate, route, setQuery } from "../../lib/router.js";
 import { HOOK_STATE_WORDS, whyOfHook } from "../../lib/why.js";
 import { Button, Failure, Loading, Notice, State, Time } from "../../ui/basics.js";
@@ -25,7 +25,7 @@ export function FailingHooks() {
   useEffect(() => {
     void pages.more();
     // Only the first page is loaded again, and not while somebody reads further down.
-    const timer = setInterval(() => !document.hidden && pages.state.peek() === "ready" && pages.isComplete && void pages.reload(), EVERY_MS);
+    const timer = setInterval(() => !document.hidden && pages.state.peek() === "ready" && pages.items.peek().length <= PAGE && void pages.reload(), EVERY_MS);
     return () => {
       clearInterval(timer);
       pages.close();

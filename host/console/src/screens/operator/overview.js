@@ -12,13 +12,14 @@ const LATE_S = 60;
 const SLOW_COMMIT_MS = 250;
 
 export function Overview() {
-  const { value, error, reload } = useLoad((signal) => api.get("/engine/figures", { signal, tenant: null }), []);
+  const { value, error, loading, reload } = useLoad((signal) => api.get("/engine/figures", { signal, tenant: null }), []);
   const isSampled = Boolean(value?.sampled_at);
   useEffect(() => {
+    if (loading) return undefined;
     // The first figures of the database come after the first question.
     const timer = setInterval(() => !document.hidden && reload(), isSampled ? 5000 : 1000);
     return () => clearInterval(timer);
-  }, [isSampled]);
+  }, [isSampled, loading]);
   if (!value) return error ? html`<${Failure} error=${error} retry=${reload} />` : html`<${Loading} />`;
   const { storage, deliveries, hooks } = value;
   const unwell = hooks.failing + hooks.circuit_open + hooks.disabled;
@@ -26,7 +27,7 @@ export function Overview() {
       <${Card} label="Oldest delivery that is late" tone=${value.oldest_due_s >= LATE_S ? "bad" : ""} figure=${isSampled ? (value.oldest_due_s < 1 ? "none" : span(value.oldest_due_s)) : "–"}>because of the engine alone</${Card}>
       <${Card} label="Requests in flight" figure=${count(value.in_flight)}><${Meter} share=${value.in_flight / Math.max(1, value.in_flight_limit)} label="Requests in flight: share of the limit" text=${`of ${count(value.in_flight_limit)}`} /></${Card}>
       <${Card} label="Due, not sent yet" figure=${count(deliveries.pending == null ? null : deliveries.pending + deliveries.queued)}>${count(deliveries.waiting)} wait for a retry</${Card}>
-      <${Card} label="Hooks that fail or are disabled" tone=${hooks.circuit_open > 0 ? "bad" : ""} figure=${isSampled ? html`<a href=${href(["operator", "failing"], { state: "circuit_open,failing,disabled" })}>${count(unwell)}</a>` : "–"}>${hooks.circuit_open > 0 ? `${plural(hooks.circuit_open, "circuit")} open` : `${count(hooks.ok)} are in order`}</${Card}>
+      <${Card} label="Hooks that fail or are disabled" tone=${hooks.circuit_open > 0 ? "bad" : ""} figure=${html`<a href=${href(["operator", "failing"], { state: "circuit_open,failing,disabled" })}>${count(unwell)}</a>`}>${hooks.circuit_open > 0 ? `${plural(hooks.circuit_open, "circuit")} open` : `${count(hooks.ok)} are in order`}</${Card}>
     </div>
     <div class="cards"><${TimesCard} label="Commit" times=${value.commits} slow=${SLOW_COMMIT_MS} /><${TimesCard} label="Acceptance to arrival" times=${value.arrivals} /></div>
     <div class="cards">

@@ -1,1 +1,0 @@
-var t=location.hash.startsWith("#/link/"),s=t?null:fetch("/console/session",{headers:{accept:"application/json"},cache:"no-store"});s?.catch(()=>{});import("/console/main-EA3JZGU7.js").then(({begin:o})=>o(s));

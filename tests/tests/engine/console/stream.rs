@@ -202,8 +202,8 @@ async fn a_stream_that_nobody_reads_gives_up_its_place_when_it_ends() {
     let event = format!("{}\n", json!({"type": format!("a.{}", "b".repeat(250)), "data": 1}));
     let ndjson = [("content-type", "application/x-ndjson")];
     // More than the system keeps for a connection.
-    for _ in 0..60 {
-        client.send("POST", "/api/v3/events/batch", event.repeat(25), &ndjson).await.expect(202);
+    for _ in 0..150 {
+        client.send("POST", "/api/v3/events/batch", event.repeat(20), &ndjson).await.expect(202);
     }
     let path = format!("/api/v3/keys/{}", lazy["id"].as_str().unwrap());
     client.send("DELETE", &path, "", &[]).await.expect(204);

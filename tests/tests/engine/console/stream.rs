@@ -209,7 +209,8 @@ async fn a_stream_that_nobody_reads_gives_up_its_place_when_it_ends() {
     client.send("DELETE", &path, "", &[]).await.expect(204);
     let began = std::time::Instant::now();
     while Stream::request(&server, key, "").await.status() != 200 {
-        assert!(began.elapsed() < TIMEOUT);
+        // After a minute the system ends the connection.
+        assert!(began.elapsed() < TIMEOUT / 2);
         tokio::task::yield_now().await;
     }
     drop(unread);

@@ -63,27 +63,23 @@ impl Line {
     /// The line in lines of at most `columns`.
     pub(super) fn wrapped(&self, columns: usize) -> Vec<Self> {
         let mut lines = vec![Self { is_selected: self.is_selected, ..Self::default() }];
+        // A wide character fits in any case.
+        let columns = columns.max(2);
         let mut room = columns;
         for (tone, text) in &self.spans {
             let mut rest = text.as_str();
             while !rest.is_empty() {
-                if room < 2 {
-                    lines.push(Self::default());
-                    room = columns.max(2);
-                }
-                let piece = text::wrap(rest, room)[0];
+                let piece = text::take(rest, room);
                 if piece.is_empty() {
-                    break;
+                    lines.push(Self::default());
+                    room = columns;
+                    continue;
                 }
                 if let Some(line) = lines.last_mut() {
                     line.spans.push((*tone, piece.to_owned()));
                 }
-                room = room.saturating_sub(text::width(piece));
+                room -= text::width(piece);
                 rest = &rest[piece.len()..];
-                // A wide character may not fit into the last column.
-                if !rest.is_empty() {
-                    room = 0;
-                }
             }
         }
         lines

@@ -57,8 +57,8 @@ pub(super) fn fit(text: &str, columns: usize) -> String {
     cut
 }
 
-/// The longest beginning of at most so many columns.
-fn take(text: &str, columns: usize) -> &str {
+/// The longest beginning of a clean text of at most so many columns.
+pub(super) fn take(text: &str, columns: usize) -> &str {
     let mut used = 0;
     for (index, c) in text.char_indices() {
         used += c.width().unwrap_or(0);
@@ -67,20 +67,6 @@ fn take(text: &str, columns: usize) -> &str {
         }
     }
     text
-}
-
-/// The text in pieces of at most so many columns; one empty piece if it is empty.
-pub(super) fn wrap(text: &str, columns: usize) -> Vec<&str> {
-    let mut pieces = Vec::new();
-    let mut rest = text;
-    loop {
-        let piece = take(rest, columns.max(2));
-        pieces.push(piece);
-        rest = &rest[piece.len()..];
-        if rest.is_empty() || piece.is_empty() {
-            return pieces;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -116,8 +102,5 @@ mod tests {
         ] {
             assert_eq!(fit(text, columns), expected);
         }
-        assert_eq!(wrap("abcde", 2), ["ab", "cd", "e"]);
-        assert_eq!(wrap("", 2), [""]);
-        assert_eq!(wrap("漢字", 3), ["漢", "字"]);
     }
 }

@@ -121,7 +121,9 @@ async fn changes_are_limited_for_each_tenant_and_not_for_operators() {
     let (server, client) = engine().await;
     let (other, operator) = (server.tenant("other").await, server.operator());
     operator.patch("/tenants/acme", json!({"limits": {"changes_per_day": 3}})).await.expect(200);
-    let made = client.post("/hooks", hook(10)).await.expect(201);
+    let mut enabled = hook(10);
+    enabled["enabled"] = json!(true);
+    let made = client.post("/hooks", enabled).await.expect(201);
     let hook_path = format!("/hooks/{}", made["id"].as_str().unwrap());
     client.get(&format!("{hook_path}/secret")).await.expect(200);
     let key = json!({"name": "k"});

@@ -38,7 +38,7 @@ async fn a_new_delivery_arrives_once_at_the_local_address_as_its_hook_would_send
     };
     let local = Receiver::responding(rule).await;
     let script = "if (event.data.n === 2) return null; if (event.data.n === 3) throw new Error('no'); \
-                  request.method = 'PUT'; request.headers['x-n'] = String(event.data.n); return request;";
+                  request.method = 'PUT'; request.headers['x-n'] = String(event.data.n);";
     let more = json!({"headers": {"x-own": "of the hook"}, "retry": {"schedule_s": []},
                       "pipeline": [{"plugin": "javascript", "settings": {"script": script}}]});
     hook(&client, &remote, more).await;

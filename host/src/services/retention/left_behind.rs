@@ -38,6 +38,7 @@ pub struct LeftBehind {
     looked_at: Option<Instant>,
     /// While they are looked at again: the next id.
     next: Option<i64>,
+    /// When the first was not remembered, or a pass began again.
     began_at: Option<Instant>,
 }
 
@@ -53,6 +54,7 @@ impl LeftBehind {
             } else {
                 self.forgotten = Some(self.forgotten.map_or(id, |first| first.min(id)));
                 *self.forgotten_bytes.entry(tenant).or_default() += bytes;
+                self.began_at.get_or_insert(now);
             }
             self.looked_at.get_or_insert(now);
         }
@@ -81,10 +83,11 @@ impl LeftBehind {
         due
     }
 
-    /// The id at which a pass begins again, if some are not remembered and it is time for that.
+    /// The id at which a pass begins again, if some are not remembered and it is time for that. There may still be no room for
+    /// them: then those that can be deleted are, and the others are counted again.
     pub fn begin_again(&mut self, now: Instant) -> Option<i64> {
-        let is_time = self.began_at.is_none_or(|at| now.saturating_duration_since(at) >= BEGIN_AGAIN_EVERY);
-        let first = self.forgotten.filter(|_| is_time && self.ids.len() < REMEMBERED / 2)?;
+        let is_time = self.began_at.is_some_and(|at| now.saturating_duration_since(at) >= BEGIN_AGAIN_EVERY);
+        let first = self.forgotten.filter(|_| is_time)?;
         (self.forgotten, self.began_at) = (None, Some(now));
         for of_tenant in std::mem::take(&mut self.forgotten_bytes) {
             subtract(&mut self.bytes, of_tenant);
@@ -155,18 +158,20 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_begins_again_at_the_first_that_is_not_remembered() {
+    fn a_pass_begins_again_each_hour_at_the_first_that_is_not_remembered() {
         let (mut all, now) = (LeftBehind::default(), clock::monotonic());
-        let count = REMEMBERED as u64;
-        all.add((0..REMEMBERED as i64 + 2).map(|id| left(id, 1)), now);
-        assert_eq!(bytes(&all), [(1, count + 2)], "also what is not remembered counts");
-        assert_eq!(all.begin_again(now), None, "there is no room for them");
-        for round in 0..REMEMBERED / AT_ONCE {
-            assert_eq!(all.due(now + AGAIN_EVERY).len(), AT_ONCE, "{round}");
-        }
-        assert_eq!(bytes(&all), [(1, 2)]);
-        assert_eq!(all.begin_again(now), Some(REMEMBERED as i64));
-        assert_eq!(bytes(&all), [], "the pass finds them again");
-        assert_eq!(all.begin_again(now), None);
+        let (count, first) = (REMEMBERED as u64, REMEMBERED as i64);
+        all.add((0..first).map(|id| left(id, 1)), now);
+        all.add([left(first, 2), left(first + 1, 2)].into_iter(), now);
+        assert_eq!(bytes(&all), [(1, count), (2, 2)], "also what is not remembered counts");
+        assert_eq!(all.begin_again(now), None, "not at once");
+        let later = now + BEGIN_AGAIN_EVERY;
+        // However long one tenant takes all the room, others get rid of what they have finished.
+        assert_eq!(all.begin_again(later), Some(first));
+        assert_eq!(bytes(&all), [(1, count)], "the pass finds them again");
+        assert_eq!(all.begin_again(later), None);
+        all.add([left(first + 1, 2)].into_iter(), later);
+        assert_eq!(bytes(&all), [(1, count), (2, 1)]);
+        assert_eq!(all.begin_again(later + BEGIN_AGAIN_EVERY), Some(first + 1));
     }
 }

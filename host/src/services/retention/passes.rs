@@ -102,7 +102,10 @@ impl Passes {
             let too_old = steps.sources.trusted_now().minus(class.keep);
             let until = EventKey(EventKey::first_at(too_old).0 - 1).min(most);
             let pass = &mut self.all[index];
-            if let Some(first) = pass.left.begin_again(clock::monotonic()) {
+            // Otherwise one that takes longer than an hour would never come to its end.
+            if pass.is_complete
+                && let Some(first) = pass.left.begin_again(clock::monotonic())
+            {
                 (pass.done, pass.is_complete) = (EventKey(first - 1), false);
             }
             let visited = steps.store.events_between(pass.done, until, VISITED).await?;

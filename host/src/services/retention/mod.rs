@@ -134,9 +134,7 @@ impl Retention {
         self.steps.go_on("days", done)?;
         for index in 0..self.passes.count() {
             let done = self.passes.run(&mut self.steps, index, &held).await;
-            if !self.steps.go_on("events", done)? {
-                self.passes.begin_again(index);
-            }
+            self.steps.go_on("events", done)?;
         }
         let done = self.report_overdue().await;
         self.steps.go_on("usage", done)?;

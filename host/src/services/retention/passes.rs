@@ -55,12 +55,6 @@ impl Passes {
         self.all.clear();
     }
 
-    /// Begins one again: after a failure, what it was to look at again may be lost.
-    pub(super) fn begin_again(&mut self, index: usize) {
-        let pass = &mut self.all[index];
-        *pass = Pass::of(pass.class.clone());
-    }
-
     /// A class whose time or tenants changed begins again: events that it has passed may be too old now.
     pub(super) fn follow(&mut self, policy: &Policy) {
         self.all.retain(|pass| policy.classes.contains(&pass.class));
@@ -94,10 +88,8 @@ impl Passes {
         let most = if by_days { self.singly_until } else { EventKey(i64::MAX) };
         let again = self.all[index].left.due(clock::monotonic());
         let again = again.into_iter().map(|left| (EventKey(left.id), left)).collect();
-        for events in self.without_held(index, again, held).chunks(STEP) {
-            self.delete(steps, index, events).await?;
-            steps.pause(Duration::ZERO, class.keep).await?;
-        }
+        let again = self.without_held(index, again, held);
+        self.delete_all(steps, index, &again, |_| Duration::ZERO).await?;
         while clock::elapsed(began) < TIME_EACH {
             let too_old = steps.sources.trusted_now().minus(class.keep);
             let until = EventKey(EventKey::first_at(too_old).0 - 1).min(most);
@@ -115,14 +107,36 @@ impl Passes {
                 break;
             };
             let events = visited.into_iter().filter(|event| class.has(event.tenant)).map(to_leave).collect();
-            for events in self.without_held(index, events, held).chunks(STEP) {
-                self.delete(steps, index, events).await?;
-                let late_by = too_old.0 - events[0].0.created_at().0;
-                steps.pause(Duration::from_millis(u64::try_from(late_by).unwrap_or(0)), class.keep).await?;
-            }
+            let events = self.without_held(index, events, held);
+            // Each of them is deleted now, or left behind.
             self.all[index].done = last;
+            let late_by = |event: EventKey| event.created_at().until(too_old);
+            self.delete_all(steps, index, &events, late_by).await?;
         }
         Ok(())
+    }
+
+    /// Deletes events, some at a time. Those that could not be deleted are left behind, and do not keep the others.
+    pub(super) async fn delete_all(
+        &mut self,
+        steps: &mut Steps,
+        index: usize,
+        events: &[(EventKey, Left)],
+        late_by: impl Fn(EventKey) -> Duration,
+    ) -> Result<(), Stopped> {
+        let keep = self.all[index].class.keep;
+        let (mut parts, mut done) = (events.chunks(STEP), Ok(()));
+        while let Some(part) = parts.next() {
+            if let Err(stopped) = self.delete(steps, index, part).await {
+                self.leave(index, part.iter().copied());
+                done = Err(stopped);
+            }
+            if let Err(stopped) = steps.pause(late_by(part[0].0), keep).await {
+                self.leave(index, parts.flatten().copied());
+                return Err(stopped);
+            }
+        }
+        done
     }
 
     /// Leaves those behind that replays hold, and returns the others.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 
 use super::passes::to_leave;
+use super::steps::STEP;
 use super::trims::next_look;
 use super::*;
 use crate::delivery::testing;
@@ -25,6 +26,8 @@ pub struct Days {
     events: Mutex<BTreeMap<EventKey, TenantId>>,
     held: Vec<(TenantId, EventKey, EventKey)>,
     unfinished: Mutex<BTreeSet<EventKey>>,
+    /// What is to be deleted together with one of these fails.
+    damaged: Mutex<BTreeSet<EventKey>>,
     /// What fails.
     failing: Mutex<BTreeSet<&'static str>>,
     tidied: AtomicU64,
@@ -68,6 +71,9 @@ impl RetentionStore for Days {
     }
 
     async fn delete_events(&self, keys: &[EventKey]) -> Result<Purged, StorageError> {
+        if keys.iter().any(|key| self.damaged.lock().unwrap().contains(key)) {
+            return Err(StorageError::NoSpace);
+        }
         let unfinished = self.unfinished.lock().unwrap();
         let (kept, gone): (Vec<_>, Vec<_>) = keys.iter().partition(|key| unfinished.contains(key));
         self.events.lock().unwrap().retain(|key, _| !gone.contains(key));
@@ -233,6 +239,21 @@ async fn a_part_that_fails_does_not_keep_the_others_from_going_on() {
         assert_eq!(store.left(), left, "{part}");
         assert_eq!(store.tidied.load(Ordering::Relaxed), 1, "{part}");
     }
+}
+
+#[tokio::test]
+async fn a_step_that_fails_is_left_behind_and_the_next_ones_go_on() {
+    let (count, tenants) = (STEP + 1, vec![OTHER; STEP + 1]);
+    // Another tenant holds something, so that events are deleted one by one.
+    let (mut retention, store, keys) = retention(&tenants, |_| vec![(ONE, EventKey(0), EventKey(1))]).await;
+    retention.passes.singly_until = EventKey(i64::MAX);
+    store.damaged.lock().unwrap().insert(keys[count - 1]);
+    for _ in 0..2 {
+        pass(&mut retention).await;
+        assert_eq!(store.left().len(), STEP, "all but those of one step are deleted");
+    }
+    let overdue = retention.passes.overdue().expect("it has come to its end");
+    assert_eq!(overdue.len(), 1, "what is left counts");
 }
 
 #[tokio::test]

@@ -41,8 +41,10 @@ const NAMES: u32 = 1_000;
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 /// Entries of indexes are left alone that may still get deliveries.
 const UNCHANGED_AFTER: Duration = Duration::from_secs(3_600);
-/// How often it stores how much it had to leave.
+/// How often it stores how much it had to leave, if that has changed.
 const REPORTED_EVERY: Duration = Duration::from_secs(5);
+/// How often it stores that anyway: a node that has lost the lease may have stored what it knew.
+const REPORTED_AGAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// See the module's head.
 pub struct Retention {
@@ -147,6 +149,7 @@ impl Retention {
             return Ok(());
         }
         self.seldom_at = Some(clock::monotonic());
+        self.steps.renew().await?;
         let store = &self.steps.store;
         if let Some(longest) = policy.longest.filter(|_| store.deletes_days()) {
             let until = EventKey(EventKey::first_at(now.minus(longest)).0 - 1);
@@ -161,12 +164,15 @@ impl Retention {
 
     /// Stores how much is kept although it is too old: it counts against the limits of tenants, on all nodes.
     async fn report_overdue(&mut self) -> Result<(), Stopped> {
-        if self.reported_at.is_some_and(|at| clock::elapsed(at) < REPORTED_EVERY) {
+        let since = self.reported_at.map(clock::elapsed);
+        if since.is_some_and(|since| since < REPORTED_EVERY) {
             return Ok(());
         }
         // What was stored before a start holds until everything was looked at.
         let Some(overdue) = self.passes.overdue() else { return Ok(()) };
-        if self.reported.as_ref() != Some(&overdue) {
+        let is_old = since.is_none_or(|since| since >= REPORTED_AGAIN_EVERY);
+        if is_old || self.reported.as_ref() != Some(&overdue) {
+            self.steps.renew().await?;
             self.usage.set_overdue(&overdue).await?;
             (self.reported, self.reported_at) = (Some(overdue), Some(clock::monotonic()));
         }

@@ -93,7 +93,7 @@ impl Ingest {
     ) -> Self {
         let usage = Arc::clone(&storage.tenant_usage);
         let telling = (Arc::clone(&dispatcher), notices);
-        let admission = Admission::new(Arc::clone(&directory), telling, usage, retention);
+        let admission = Admission::new(sources.clone(), Arc::clone(&directory), telling, usage, retention);
         let (events, admission) = (Arc::clone(&storage.events), Arc::new(admission));
         let large_calls = TenantLimiter::new(MAX_DELIVERIES_PER_CALL);
         let accepted = AtomicU64::new(0);

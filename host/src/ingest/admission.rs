@@ -16,6 +16,7 @@ use crate::directory::{Directory, NearQuota};
 use crate::domain::tenant_usage::{EVENT_OVERHEAD_BYTES, kept_bytes};
 use crate::domain::{Day, DayUsage, Event, Limit, NodeNumber, Owned, TenantId};
 use crate::log_limiter::LogLimiter;
+use crate::sources::Sources;
 use crate::storage::{StorageError, TenantUsageStore};
 
 /// How often counts are stored.
@@ -68,6 +69,7 @@ impl NotAdmitted {
 
 /// See the module's head.
 pub struct Admission {
+    sources: Sources,
     directory: Arc<Directory>,
     dispatcher: Arc<Dispatcher>,
     notices: Notices,
@@ -90,12 +92,14 @@ impl Admission {
     /// Creates it from its parts. `retention` is that of the settings.
     #[must_use]
     pub fn new(
+        sources: Sources,
         directory: Arc<Directory>,
         (dispatcher, notices): (Arc<Dispatcher>, Notices),
         store: Arc<dyn TenantUsageStore>,
         retention: Option<Duration>,
     ) -> Self {
         Self {
+            sources,
             directory,
             dispatcher,
             notices,
@@ -189,7 +193,7 @@ impl Admission {
         let mut days = self.store.usage(&[tenant]).await?;
         days.extend(self.counted_of(|of| of == tenant));
         let overdue = self.store.overdue().await?.get(&tenant).copied().unwrap_or(0);
-        Ok(overdue + kept_bytes(&days, self.retention_of(tenant), self.directory.now()))
+        Ok(overdue + kept_bytes(&days, self.retention_of(tenant), self.sources.trusted_now()))
     }
 
     /// How many events of `tenant` this node accepted in a second, of late.
@@ -297,7 +301,7 @@ impl Admission {
         let all = self.directory.tenants_limited_in(Limit::StorageBytes);
         let mut stored = FxHashMap::default();
         if !all.is_empty() {
-            let now = self.directory.now();
+            let now = self.sources.trusted_now();
             let mut days = self.store.usage(&all).await?;
             let limited: FxHashSet<TenantId> = all.into_iter().collect();
             // What is too old and still kept is in no day that counts.
@@ -321,7 +325,7 @@ impl Admission {
 
     /// Removes days that have nothing left, of tenants that this node owns.
     async fn clean(&self) -> Result<(), StorageError> {
-        let now = self.directory.now();
+        let now = self.sources.trusted_now();
         for tenant in self.directory.tenants() {
             if !self.dispatcher.membership().owns(Owned::HooksOf(tenant.id)) {
                 continue;

@@ -11,6 +11,7 @@ export const LIMITS = [
   { name: "max_in_flight", label: "Requests at a time, on each node", hint: "Over it: deliveries wait" },
   { name: "storage_bytes", label: "Stored events", isBytes: true, hint: "In bytes. Over it: 429" },
   { name: "fuel_per_min", label: "Plugin fuel in a minute", hint: "Over it: deliveries with plugins wait" },
+  { name: "changes_per_day", label: "Changes in a day, on each node", hint: "Over it: 429" },
   { name: "hooks", label: "Hooks", hint: "Over it: 409" },
   { name: "keys", label: "Keys", hint: "Over it: 409" },
   { name: "projects", label: "Projects", hint: "Over it: 409" },

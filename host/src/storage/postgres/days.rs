@@ -9,7 +9,7 @@ use super::stores::PostgresStores;
 use crate::domain::EventKey;
 use crate::storage::{Deleted, StorageError};
 
-/// How many days one call deletes, at most: after an upgrade there may be years of them, and each holds all writers up for a moment.
+/// How many days one call deletes, at most, and how many the horizon passes at once: after an upgrade there may be years of them, and each holds all writers up for a moment.
 const DAYS: usize = 10;
 /// If more events have deliveries that are not final, they are deleted one by one when they are done.
 const MAX_UNFINISHED: i64 = 10_000;
@@ -30,8 +30,9 @@ pub(super) async fn delete(
     let mut deleted = Deleted::default();
     let sql = "SELECT key, clock_timestamp() - set_at > interval '60 seconds' FROM retention_horizon";
     let (horizon, is_old): (i64, bool) = sqlx::query_as(sql).fetch_one(stores.pool()).await?;
-    let Some((_, last)) = days.last() else { return Ok((deleted, EventKey(horizon))) };
-    // Once for all of them: each wait would be that of one day.
+    // Once for some of them: each wait would be that of one day. Not for all: a retention that was too short by mistake can be
+    // mended for those that the horizon has not passed.
+    let Some((_, last)) = days.iter().take(DAYS).next_back() else { return Ok((deleted, EventKey(horizon))) };
     if horizon < *last {
         let sql = "UPDATE retention_horizon SET key = $1, set_at = clock_timestamp() WHERE key < $1";
         sqlx::query(sql).bind(last).execute(stores.pool()).await?;

@@ -67,7 +67,11 @@ async fn last_id(database: &dyn Database, now: UnixMillis) -> Result<i64> {
 /// How far the clock is trusted. If it is far ahead of what the engine saw last, the engine did not run for so long, or the clock
 /// is wrong.
 async fn trusted_until(database: &dyn Database, now: UnixMillis) -> Result<TrustedUntil> {
-    let seen = database.clock_last_trusted().await.context("cannot read the database")?;
+    let mut seen = database.clock_last_trusted().await.context("cannot read the database")?;
+    if seen.is_none() {
+        // The engine before noted only what the clock showed.
+        seen = database.clock_last_seen().await.context("cannot read the database")?;
+    }
     Ok(match seen {
         Some(seen) if seen.until(now) > FAR_AHEAD => TrustedUntil::new(seen),
         _ => TrustedUntil::default(),

@@ -65,7 +65,7 @@ impl ConfigEditor<'_> {
             login_changes(None, Some(&*login)),
         );
         let change = self.storage.access.insert_login(&login, *permit.revision, &entry).await?;
-        self.committed(&mut permit.revision, change).await?;
+        self.done(&mut permit, change).await?;
         write(&self.access).add_login(Arc::clone(&login));
         Ok(login)
     }
@@ -75,11 +75,11 @@ impl ConfigEditor<'_> {
     /// # Errors
     /// If storage fails.
     pub async fn delete_login(&self, tenant: TenantId, name: &str) -> Result<bool, DirectoryError> {
-        let mut permit = self.permit_change(tenant).await?;
+        let mut permit = self.permit_removal(tenant).await?;
         let object = AuditObject::new("login", name);
         let entry = self.entry(Some(tenant), AuditAction::LoginDeleted, object, Vec::new());
         let change = self.storage.access.delete_login(tenant, name, &entry).await?;
-        let existed = self.committed(&mut permit.revision, change).await?;
+        let existed = self.done(&mut permit, change).await?;
         write(&self.access).remove_login(tenant, name);
         Ok(existed)
     }
@@ -114,7 +114,7 @@ impl ConfigEditor<'_> {
             token_changes(None, Some(&*token)),
         );
         let change = self.storage.access.insert_token(&token, *permit.revision, &entry).await?;
-        self.committed(&mut permit.revision, change).await?;
+        self.done(&mut permit, change).await?;
         write(&self.access).put_token(Arc::clone(&token));
         Ok(token)
     }
@@ -129,16 +129,19 @@ impl ConfigEditor<'_> {
         id: &str,
         enabled: bool,
     ) -> Result<Option<Arc<DomainToken>>, DirectoryError> {
-        let mut permit = self.permit_change(tenant).await?;
+        let mut permit = self.permit_removal(tenant).await?;
         let Some(current) = self.domain_token(id).filter(|token| token.tenant == tenant) else {
             return Ok(None);
         };
+        if enabled || !current.enabled {
+            self.check_changes(tenant)?;
+        }
         let token = Arc::new(DomainToken { enabled, ..(*current).clone() });
         let changes = token_changes(Some(&*current), Some(&*token));
         let object = AuditObject::new("domain_token", id);
         let entry = self.entry(Some(tenant), AuditAction::TokenUpdated, object, changes);
         let change = self.storage.access.enable_token(tenant, id, enabled, &entry).await?;
-        if !self.committed(&mut permit.revision, change).await? {
+        if !self.done(&mut permit, change).await? {
             return Ok(None);
         }
         write(&self.access).put_token(Arc::clone(&token));
@@ -150,11 +153,11 @@ impl ConfigEditor<'_> {
     /// # Errors
     /// If storage fails.
     pub async fn delete_domain_token(&self, tenant: TenantId, id: &str) -> Result<bool, DirectoryError> {
-        let mut permit = self.permit_change(tenant).await?;
+        let mut permit = self.permit_removal(tenant).await?;
         let object = AuditObject::new("domain_token", id);
         let entry = self.entry(Some(tenant), AuditAction::TokenDeleted, object, Vec::new());
         let change = self.storage.access.delete_token(tenant, id, &entry).await?;
-        let existed = self.committed(&mut permit.revision, change).await?;
+        let existed = self.done(&mut permit, change).await?;
         write(&self.access).remove_token(tenant, id);
         Ok(existed)
     }

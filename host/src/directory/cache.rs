@@ -47,6 +47,8 @@ pub struct Directory {
 pub(super) struct ChangePermit<'d> {
     /// The revision that memory has: the basis of the change.
     pub(super) revision: tokio::sync::MutexGuard<'d, Revision>,
+    /// Whose configuration changes.
+    pub(super) tenant: TenantId,
     _permit: TenantPermit,
 }
 
@@ -118,6 +120,6 @@ impl Directory {
         if self.is_being_deleted(tenant) {
             return Err(DirectoryError::InUse("the tenant is being deleted".to_owned()));
         }
-        Ok(ChangePermit { revision, _permit: permit })
+        Ok(ChangePermit { revision, tenant, _permit: permit })
     }
 }

@@ -23,29 +23,39 @@ struct Budget {
 }
 
 impl ChangeBudgets {
-    /// Takes one change of `limit` in a day.
+    /// Checks that another change may be made, of `limit` in a day.
     ///
     /// # Errors
-    /// After how many seconds the next one may be made, if none is left.
-    pub(super) fn take(&self, tenant: TenantId, limit: u64, now: Instant) -> Result<(), u64> {
+    /// After how many seconds it may, if none is left.
+    pub(super) fn check(&self, tenant: TenantId, limit: u64, now: Instant) -> Result<(), u64> {
         let limit = as_float(limit);
         let mut budgets = self.lock();
-        let budget = budgets.entry(tenant).or_insert(Budget { used: 0.0, at: now });
-        budget.refill(limit, now);
-        let missing = budget.used + 1.0 - limit;
+        let used = budgets.get_mut(&tenant).map_or(0.0, |budget| budget.refill(limit, now));
+        let missing = used + 1.0 - limit;
         if missing > NOTHING {
             let wait_s = (missing / limit.max(1.0) * DAY_S).min(DAY_S);
             return Err((wait_s - NOTHING).ceil().max(1.0) as u64);
         }
-        budget.used += 1.0;
         Ok(())
+    }
+
+    /// Counts a change. One beyond the limit, as removals may be, takes nothing of what comes back.
+    pub(super) fn count(&self, tenant: TenantId, limit: u64, now: Instant) {
+        let mut budgets = self.lock();
+        let budget = budgets.entry(tenant).or_insert(Budget { used: 0.0, at: now });
+        let used = budget.refill(as_float(limit), now);
+        budget.used = (used + 1.0).min(as_float(limit).max(used));
+    }
+
+    /// Forgets a tenant that is gone.
+    pub(super) fn forget(&self, tenant: TenantId) {
+        self.lock().remove(&tenant);
     }
 
     /// How much of `limit` is used.
     pub(super) fn used(&self, tenant: TenantId, limit: u64, now: Instant) -> u64 {
         let Some(mut budget) = self.lock().get(&tenant).copied() else { return 0 };
-        budget.refill(as_float(limit), now);
-        budget.used.round() as u64
+        budget.refill(as_float(limit), now).round() as u64
     }
 
     fn lock(&self) -> MutexGuard<'_, FxHashMap<TenantId, Budget>> {
@@ -54,9 +64,10 @@ impl ChangeBudgets {
 }
 
 impl Budget {
-    fn refill(&mut self, limit: f64, now: Instant) {
+    fn refill(&mut self, limit: f64, now: Instant) -> f64 {
         let days = now.saturating_duration_since(self.at).as_secs_f64() / DAY_S;
         (self.used, self.at) = ((self.used - days * limit).max(0.0), now.max(self.at));
+        self.used
     }
 }
 
@@ -79,6 +90,11 @@ mod tests {
         let (budgets, begin) = (ChangeBudgets::default(), clock::monotonic());
         let hour = Duration::from_secs(3_600);
         // Each row: after how many hours, the limit, how many changes are made, how many are used then.
+        let take = |tenant, limit, now| {
+            budgets.check(tenant, limit, now)?;
+            budgets.count(tenant, limit, now);
+            Ok::<_, u64>(())
+        };
         for (hours, limit, made, used) in [
             (0, 24, 10, 10),
             (5, 24, 19, 24),
@@ -89,14 +105,20 @@ mod tests {
         ] {
             let now = begin + hour * hours;
             for number in 0..made {
-                assert_eq!(budgets.take(ONE, limit, now), Ok(()), "{hours}: {number}");
+                assert_eq!(take(ONE, limit, now), Ok(()), "{hours}: {number}");
             }
             assert_eq!(budgets.used(ONE, limit, now), used, "{hours}");
         }
         let now = begin + hour * 60;
         for (limit, taken) in [(24, Err(3_600)), (12, Err(86_400)), (0, Err(86_400)), (48, Ok(()))] {
-            assert_eq!(budgets.take(ONE, limit, now), taken, "a changed limit holds at once: {limit}");
+            assert_eq!(take(ONE, limit, now), taken, "a changed limit holds at once: {limit}");
         }
-        assert_eq!(budgets.take(TenantId(2), 24, now), Ok(()), "of another tenant");
+        assert_eq!(take(TenantId(2), 24, now), Ok(()), "of another tenant");
+        for _ in 0..100 {
+            budgets.count(TenantId(3), 24, now);
+        }
+        assert_eq!(budgets.check(TenantId(3), 24, now), Err(3_600), "removals delay nothing");
+        budgets.forget(TenantId(3));
+        assert_eq!(budgets.used(TenantId(3), 24, now), 0);
     }
 }

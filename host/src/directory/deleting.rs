@@ -41,6 +41,7 @@ impl Directory {
         write(&self.access).remove_tenant(id);
         write(&self.hooks).remove_tenant(id);
         write(&self.plugins).remove_owner(id);
+        self.change_budgets.forget(id);
     }
 }
 
@@ -63,7 +64,7 @@ impl ConfigEditor<'_> {
         let object = AuditObject::tenant(id, &deletion.name);
         let entry = self.entry(Some(id), AuditAction::TenantDeleted, object, Vec::new());
         let change = self.storage.tenant_deletions.begin(&tenant, &deletion, &entry).await?;
-        if !self.committed(&mut permit.revision, change).await? {
+        if !self.done(&mut permit, change).await? {
             return Ok(None);
         }
         self.put_tenant(Arc::new(tenant));

@@ -7,6 +7,7 @@ use super::error::DirectoryError;
 use crate::clock;
 use crate::domain::audit::MemberChange;
 use crate::domain::{Actor, ActorKind, AuditAction, AuditEntry, AuditId, AuditObject, Limit, TenantId};
+use crate::storage::ConfigChange;
 
 /// Changes the configuration on behalf of an actor. Each change is stored together with its entry in the audit log.
 #[derive(Clone, Copy)]
@@ -57,23 +58,53 @@ impl ConfigEditor<'_> {
         }
     }
 
-    /// Counts a change that `tenant` is about to make. Those of operators and of the engine do not count.
+    /// Checks that `tenant` may make another change today. Operators and the engine always may.
     ///
     /// # Errors
     /// If the tenant has made too many.
-    pub fn count_change(&self, tenant: TenantId) -> Result<(), DirectoryError> {
-        if matches!(self.actor.kind, ActorKind::OperatorKey | ActorKind::Engine) {
-            return Ok(());
-        }
-        let Some(limit) = self.limit(tenant, Limit::ChangesPerDay) else { return Ok(()) };
-        let taken = self.change_budgets.take(tenant, limit, clock::monotonic());
-        taken.map_err(|wait_s| DirectoryError::TooManyInADay { limit, wait_s })
+    pub fn check_changes(&self, tenant: TenantId) -> Result<(), DirectoryError> {
+        let Some(limit) = self.limit_of_changes(tenant) else { return Ok(()) };
+        let checked = self.change_budgets.check(tenant, limit, clock::monotonic());
+        checked.map_err(|wait_s| DirectoryError::TooManyInADay { limit, wait_s })
     }
 
-    /// As [`Directory::permit_change`], and counts the change.
+    /// Counts a change that left an entry in the audit log.
+    pub fn count_change(&self, tenant: TenantId) {
+        if let Some(limit) = self.limit_of_changes(tenant) {
+            self.change_budgets.count(tenant, limit, clock::monotonic());
+        }
+    }
+
+    fn limit_of_changes(&self, tenant: TenantId) -> Option<u64> {
+        match self.actor.kind {
+            ActorKind::OperatorKey | ActorKind::Engine => None,
+            _ => self.limit(tenant, Limit::ChangesPerDay),
+        }
+    }
+
+    /// As [`Directory::permit_change`], if the tenant may make another change today.
     pub(super) async fn permit_change(&self, tenant: TenantId) -> Result<ChangePermit<'_>, DirectoryError> {
-        self.count_change(tenant)?;
+        let permit = self.permit_removal(tenant).await?;
+        self.check_changes(tenant)?;
+        Ok(permit)
+    }
+
+    /// As [`Directory::permit_change`], for what removes or stops something: whoever has used up the changes of the day, such as
+    /// a thief with a key, must not keep the tenant from that. It is bounded by what was created.
+    pub(super) async fn permit_removal(&self, tenant: TenantId) -> Result<ChangePermit<'_>, DirectoryError> {
         self.directory.permit_change(tenant).await
+    }
+
+    /// As [`Directory::committed`], and counts the change. One that was refused or changed nothing does not count.
+    pub(super) async fn done(
+        &self,
+        permit: &mut ChangePermit<'_>,
+        change: ConfigChange,
+    ) -> Result<bool, DirectoryError> {
+        if matches!(change, ConfigChange::Done(_)) {
+            self.count_change(permit.tenant);
+        }
+        self.committed(&mut permit.revision, change).await
     }
 
     /// Adds an entry about something of `tenant`, or of the engine, that changes no configuration, such as the reading of a secret. Do it only
@@ -88,16 +119,43 @@ impl ConfigEditor<'_> {
         object: AuditObject,
         changes: Vec<MemberChange>,
     ) -> Result<(), DirectoryError> {
-        let tenant = tenant.into();
+        self.note_if((tenant.into(), Self::check_changes), action, object, changes).await
+    }
+
+    /// As [`Self::note`], for what removes something: it is never too many in a day.
+    ///
+    /// # Errors
+    /// If too many changes of the tenant wait, or storage fails.
+    pub async fn note_removal(
+        &self,
+        tenant: TenantId,
+        action: AuditAction,
+        object: AuditObject,
+    ) -> Result<(), DirectoryError> {
+        self.note_if((Some(tenant), |_, _| Ok(())), action, object, Vec::new()).await
+    }
+
+    async fn note_if(
+        &self,
+        (tenant, check): (Option<TenantId>, impl Fn(&Self, TenantId) -> Result<(), DirectoryError>),
+        action: AuditAction,
+        object: AuditObject,
+        changes: Vec<MemberChange>,
+    ) -> Result<(), DirectoryError> {
         let _permit = match tenant {
             Some(tenant) => {
-                self.count_change(tenant)?;
                 let permit = self.changes.acquire_unless_full(tenant, MAX_CHANGES).await;
-                Some(permit.ok_or(DirectoryError::TooManyChanges)?)
+                let permit = permit.ok_or(DirectoryError::TooManyChanges)?;
+                check(self, tenant)?;
+                Some(permit)
             }
             None => None,
         };
         let entry = self.entry(tenant, action, object, changes);
-        Ok(self.storage.audit.append(&entry).await?)
+        self.storage.audit.append(&entry).await?;
+        if let Some(tenant) = tenant {
+            self.count_change(tenant);
+        }
+        Ok(())
     }
 }

@@ -126,7 +126,7 @@ impl ConfigEditor<'_> {
         let hook = Arc::new(hook);
         let entry = self.hook_entry(AuditAction::HookCreated, (None, Some(&*hook)));
         let change = self.storage.hooks.insert(&hook, *permit.revision, &entry).await?;
-        self.committed(&mut permit.revision, change).await?;
+        self.done(permit, change).await?;
         write(&self.hooks).put(Arc::clone(&hook));
         self.publish_flows();
         Ok(hook)
@@ -188,11 +188,14 @@ impl ConfigEditor<'_> {
         (tenant, id): (TenantId, HookId),
         change: impl FnOnce(&Hook) -> Result<Hook, E>,
     ) -> Result<Option<Arc<Hook>>, E> {
-        let mut permit = self.permit_change(tenant).await?;
+        let mut permit = self.permit_removal(tenant).await?;
         let Some(current) = self.hook_of(tenant, id) else { return Ok(None) };
         let changed = change(&current)?;
         if self.actor().kind == ActorKind::Engine && changed == *current && !current.unreadable {
             return Ok(Some(current));
+        }
+        if !stops(&current, &changed) {
+            self.check_changes(tenant)?;
         }
         let mut changed = Hook { id, tenant, updated_at: self.after(&current), ..changed };
         if changed.unreadable {
@@ -220,7 +223,7 @@ impl ConfigEditor<'_> {
         let entry = self.hook_entry(action, (Some(current), Some(&**hook)));
         let expected = current.updated_at;
         let change = self.storage.hooks.update(hook, expected, *permit.revision, &entry).await?;
-        let existed = self.committed(&mut permit.revision, change).await?;
+        let existed = self.done(permit, change).await?;
         if existed {
             write(&self.hooks).put(Arc::clone(hook));
             self.publish_flows();
@@ -233,7 +236,7 @@ impl ConfigEditor<'_> {
     /// # Errors
     /// If storage fails.
     pub async fn delete_hook(&self, tenant: TenantId, id: HookId) -> Result<bool, DirectoryError> {
-        let mut permit = self.permit_change(tenant).await?;
+        let mut permit = self.permit_removal(tenant).await?;
         let Some(current) = self.hook_of(tenant, id) else { return Ok(false) };
         let entry = self.hook_entry(AuditAction::HookDeleted, (Some(&*current), None));
         // An event that matches meanwhile makes a delivery, which storage stores as cancelled.
@@ -241,7 +244,7 @@ impl ConfigEditor<'_> {
         write(&self.hooks).remove(id);
         self.publish_flows();
         let Some(HookDeletion { revision, cancelling }) = deleted else { return Ok(false) };
-        self.committed(&mut permit.revision, ConfigChange::Done(revision)).await?;
+        self.done(&mut permit, ConfigChange::Done(revision)).await?;
         // Cancelling may take long, and changes nothing in memory: other changes do not wait for it.
         drop(permit);
         cancelling.await.map(|()| true).map_err(DirectoryError::from)
@@ -252,6 +255,13 @@ impl ConfigEditor<'_> {
         let object = hook.map_or_else(AuditObject::engine, |hook| AuditObject::hook(hook.id));
         self.entry(hook.map(|hook| hook.tenant), action, object, hook_changes(before, after))
     }
+}
+
+/// Whether a change disables or pauses a hook, and neither enables nor resumes it.
+fn stops(before: &Hook, after: &Hook) -> bool {
+    let stopped = |hook: &Hook| (!hook.enabled, hook.options.paused);
+    let (before, after) = (stopped(before), stopped(after));
+    before != after && before.0 <= after.0 && before.1 <= after.1
 }
 
 #[cfg(test)]

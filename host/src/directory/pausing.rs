@@ -100,7 +100,7 @@ impl ConfigEditor<'_> {
             tenant_changes(Some(&*current), Some(&*tenant)),
         );
         let change = self.storage.tenants.update_tenant(&tenant, *permit.revision, &entry).await?;
-        if !self.committed(&mut permit.revision, change).await? {
+        if !self.done(&mut permit, change).await? {
             return Ok(None);
         }
         self.put_tenant(Arc::clone(&tenant));

@@ -217,7 +217,7 @@ impl ConfigEditor<'_> {
             plugin_changes(None, Some(&*version)),
         );
         let change = self.storage.plugins.insert(&version, wasm, *permit.revision, &entry).await?;
-        self.committed(&mut permit.revision, change).await?;
+        self.done(&mut permit, change).await?;
         write(&self.plugins).put(Arc::clone(&version));
         Ok(Uploaded::New(version))
     }
@@ -248,7 +248,7 @@ impl ConfigEditor<'_> {
     /// # Errors
     /// If a hook uses it, or storage fails.
     pub async fn delete_plugin(&self, tenant: TenantId, name: &PluginName) -> Result<bool, DirectoryError> {
-        let mut permit = self.permit_change(tenant).await?;
+        let mut permit = self.permit_removal(tenant).await?;
         let is_there = {
             let index = read(&self.plugins);
             index.owners.get(&Some(tenant)).is_some_and(|owned| owned.versions.contains_key(name))
@@ -265,7 +265,7 @@ impl ConfigEditor<'_> {
         let object = AuditObject::plugin(name);
         let entry = self.entry(Some(tenant), AuditAction::PluginDeleted, object, Vec::new());
         let change = self.storage.plugins.delete(tenant, name, *permit.revision, &entry).await?;
-        let existed = self.committed(&mut permit.revision, change).await?;
+        let existed = self.done(&mut permit, change).await?;
         self.forget_versions(tenant, name, |_| true);
         Ok(existed)
     }
@@ -280,7 +280,7 @@ impl ConfigEditor<'_> {
         name: &PluginName,
         number: u32,
     ) -> Result<bool, DirectoryError> {
-        let mut permit = self.permit_change(tenant).await?;
+        let mut permit = self.permit_removal(tenant).await?;
         let version = self.plugin(tenant, &PluginRef::Version(name.clone(), number));
         let Some(version) = version.filter(|version| version.tenant == Some(tenant)) else {
             return Ok(false);
@@ -303,7 +303,7 @@ impl ConfigEditor<'_> {
         let entry = self.entry(Some(tenant), AuditAction::PluginDeleted, object, changes);
         let basis = *permit.revision;
         let change = self.storage.plugins.delete_version(tenant, name, number, basis, &entry).await?;
-        let existed = self.committed(&mut permit.revision, change).await?;
+        let existed = self.done(&mut permit, change).await?;
         self.forget_versions(tenant, name, |version| version.version == number);
         Ok(existed)
     }

@@ -145,7 +145,7 @@ impl ConfigEditor<'_> {
             project_changes(None, Some(&*project)),
         );
         let change = self.storage.tenants.insert_project(&project, *permit.revision, &entry).await?;
-        self.committed(&mut permit.revision, change).await?;
+        self.done(&mut permit, change).await?;
         write(&self.tenants).add_project(Arc::clone(&project));
         Ok(project)
     }
@@ -155,7 +155,7 @@ impl ConfigEditor<'_> {
     /// # Errors
     /// If a hook is limited to the project, or storage fails.
     pub async fn delete_project(&self, tenant: TenantId, number: i64) -> Result<bool, DirectoryError> {
-        let mut permit = self.permit_change(tenant).await?;
+        let mut permit = self.permit_removal(tenant).await?;
         if let Some(hook) = self.hooks(tenant).iter().find(|hook| hook.project == Some(number)) {
             let what =
                 format!("the hook {} wants the events of project {number}; delete that first", hook.id);
@@ -165,7 +165,7 @@ impl ConfigEditor<'_> {
         let entry = self.entry(Some(tenant), AuditAction::ProjectDeleted, object, Vec::new());
         let basis = *permit.revision;
         let change = self.storage.tenants.delete_project(tenant, number, basis, &entry).await?;
-        let existed = self.committed(&mut permit.revision, change).await?;
+        let existed = self.done(&mut permit, change).await?;
         write(&self.tenants).remove_project(tenant, number);
         Ok(existed)
     }
@@ -187,7 +187,7 @@ impl ConfigEditor<'_> {
         let changes = key_changes(None, Some(&*key));
         let entry = self.entry(Some(tenant), AuditAction::KeyCreated, object, changes);
         let change = self.storage.tenants.insert_key(&key, *permit.revision, &entry).await?;
-        self.committed(&mut permit.revision, change).await?;
+        self.done(&mut permit, change).await?;
         write(&self.tenants).add_key(Arc::clone(&key));
         Ok((key, text))
     }
@@ -231,7 +231,7 @@ impl ConfigEditor<'_> {
         let entry = self.entry(Some(tenant), AuditAction::KeyUpdated, object, changes);
         let key = Arc::new(key);
         let change = self.storage.tenants.update_key(&key, *permit.revision, &entry).await?;
-        if !self.committed(&mut permit.revision, change).await? {
+        if !self.done(&mut permit, change).await? {
             return Ok(None);
         }
         write(&self.tenants).add_key(Arc::clone(&key));
@@ -260,7 +260,7 @@ impl ConfigEditor<'_> {
         changes.push(MemberChange::new("replaced_by", new.id));
         let entry = self.entry(Some(tenant), AuditAction::KeyRotated, object, changes);
         let change = self.storage.tenants.rotate_key(&old, &new, *permit.revision, &entry).await?;
-        if !self.committed(&mut permit.revision, change).await? {
+        if !self.done(&mut permit, change).await? {
             return Ok(None);
         }
         let mut index = write(&self.tenants);
@@ -274,12 +274,12 @@ impl ConfigEditor<'_> {
     /// # Errors
     /// If storage fails.
     pub async fn delete_key(&self, tenant: TenantId, id: KeyId) -> Result<bool, DirectoryError> {
-        let mut permit = self.permit_change(tenant).await?;
+        let mut permit = self.permit_removal(tenant).await?;
         let name = self.key(tenant, id).map_or_else(String::new, |key| key.name.clone());
         let object = AuditObject::key(id, &name);
         let entry = self.entry(Some(tenant), AuditAction::KeyDeleted, object, Vec::new());
         let change = self.storage.tenants.delete_key(tenant, id, &entry).await?;
-        let existed = self.committed(&mut permit.revision, change).await?;
+        let existed = self.done(&mut permit, change).await?;
         write(&self.tenants).remove_key(tenant, id);
         Ok(existed)
     }

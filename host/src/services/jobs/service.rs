@@ -174,7 +174,7 @@ impl JobService {
         (actor, started_by): (&Actor, Option<KeyId>),
     ) -> Result<Job, JobError> {
         let _permit = self.limits.changes.acquire(tenant).await?;
-        self.directory.by(actor).count_change(tenant)?;
+        self.directory.by(actor).check_changes(tenant)?;
         let id = JobId::generate(&self.sources.ids, self.sources.now());
         let progress = JobProgress { examined_to: work.start(), ..JobProgress::default() };
         let (state, reason, finished_at) = (JobState::Running, None, None);
@@ -189,6 +189,7 @@ impl JobService {
         if !self.storage.jobs.insert_job(&job, MAX_UNFINISHED, &entry).await? {
             return Err(JobError::TooMany);
         }
+        self.directory.by(actor).count_change(tenant);
         self.wake.notify_one();
         Ok(job)
     }
@@ -252,11 +253,15 @@ impl JobService {
             JobState::Completed | JobState::Cancelled | JobState::Failed => AuditAction::JobCancelled,
         };
         let editor = self.directory.by(actor);
-        editor.count_change(tenant)?;
+        // Stopping one is bounded by those that were started.
+        if to == JobState::Running {
+            editor.check_changes(tenant)?;
+        }
         let entry = editor.entry(Some(tenant), action, AuditObject::job(id), Vec::new());
         let changed = self.storage.jobs.change_job(tenant, id, to, self.sources.now(), &entry).await?;
         let job = changed.ok_or(JobError::NotFound(id))?;
         if job.state == to {
+            editor.count_change(tenant);
             self.wake.notify_one();
             return Ok(job);
         }

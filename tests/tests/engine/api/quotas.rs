@@ -123,16 +123,19 @@ async fn changes_are_limited_for_each_tenant_and_not_for_operators() {
     operator.patch("/tenants/acme", json!({"limits": {"changes_per_day": 3}})).await.expect(200);
     let mut enabled = hook(10);
     enabled["enabled"] = json!(true);
+    for _ in 0..4 {
+        client.send("DELETE", "/api/v3/projects/77", "", &[]).await.expect(404);
+    }
     let made = client.post("/hooks", enabled).await.expect(201);
     let hook_path = format!("/hooks/{}", made["id"].as_str().unwrap());
     client.get(&format!("{hook_path}/secret")).await.expect(200);
     let key = json!({"name": "k"});
-    client.post("/keys", key.clone()).await.expect(201);
+    let made = client.post("/keys", key.clone()).await.expect(201);
+    let key_path = format!("/api/v3/keys/{}", made["id"].as_str().unwrap());
     let replay = json!({"since": "2026-01-01T00:00:00Z"});
     for refused in [
         client.post("/keys", key.clone()).await,
         client.get(&format!("{hook_path}/secret")).await,
-        client.send("DELETE", &format!("/api/v3{hook_path}"), "", &[]).await,
         client.post(&format!("{hook_path}/replays"), replay).await,
     ] {
         let problem = refused.expect(429);
@@ -141,6 +144,10 @@ async fn changes_are_limited_for_each_tenant_and_not_for_operators() {
         let seconds: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
         assert!((28_000..=28_800).contains(&seconds), "{seconds}");
     }
+    // Whoever has used them up cannot keep the tenant from stopping and removing things.
+    client.patch(&hook_path, json!({"enabled": false})).await.expect(200);
+    client.patch(&hook_path, json!({"enabled": true})).await.expect(429);
+    client.send("DELETE", &key_path, "", &[]).await.expect(204);
     // Reading goes on, and neither other tenants nor operators are limited.
     let shown = client.get("/tenants").await.expect(200)["data"][0]["id"].clone();
     let shown = client.get(&format!("/tenants/{}", shown.as_str().unwrap())).await.expect(200);

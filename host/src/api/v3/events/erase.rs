@@ -60,7 +60,13 @@ pub(super) async fn erase_event(
     let tenant = caller.may(Scope::EventsWrite)?;
     let event = find(&storage, tenant, &id).await?;
     let object = AuditObject::new("event", event.key);
-    directory.by(&caller.actor()).note(tenant, AuditAction::EventErased, object, Vec::new()).await?;
+    let (actor, action) = (caller.actor(), AuditAction::EventErased);
+    let editor = directory.by(&actor);
+    // Erasing is bounded by what was accepted, and repeating it is not.
+    match storage.retention.erased_at(tenant, event.key).await? {
+        None => editor.note_removal(tenant, action, object).await?,
+        Some(_) => editor.note(tenant, action, object, Vec::new()).await?,
+    }
     let Some(erased) = deliveries.erase(tenant, event.key).await? else {
         return Err(Problem::not_found("event", id.as_str()));
     };

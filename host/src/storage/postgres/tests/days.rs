@@ -171,9 +171,9 @@ async fn a_day_is_not_waited_for_behind_a_reader() {
     assert_eq!(old_days(&opened).await, 0);
 }
 
-/// As after a month without retention: their number costs no further wait.
+/// As after a month without retention, or with one that is too short by mistake: days that are not due yet can be saved.
 #[tokio::test]
-async fn many_days_are_deleted_after_one_wait() {
+async fn many_days_are_deleted_ten_after_each_wait() {
     let database = create!();
     let opened = database.open("one").await;
     let world = world(&opened).await;
@@ -186,9 +186,14 @@ async fn many_days_are_deleted_after_one_wait() {
     }
     let until = EventKey(day_end(events[0]));
     let store = &world.storage.retention;
-    assert_eq!(store.delete_days(until).await.unwrap().1, EventKey(0), "only the horizon is set");
-    age_horizon(&opened).await;
+    // Each row: how many days are left after the wait, and up to which event others are deleted one by one.
     for (left, singly) in [(4, EventKey(0)), (0, until)] {
+        for what in ["only the horizon is set", "it is too new"] {
+            let before = old_days(&opened).await;
+            assert_eq!(store.delete_days(until).await.unwrap().1, EventKey(0), "{what}");
+            assert_eq!(old_days(&opened).await, before, "{what}");
+        }
+        age_horizon(&opened).await;
         assert_eq!(store.delete_days(until).await.unwrap().1, singly);
         assert_eq!(old_days(&opened).await, left);
     }

@@ -259,9 +259,9 @@ impl ConfigEditor<'_> {
 
 /// Whether a change disables or pauses a hook, and neither enables nor resumes it.
 fn stops(before: &Hook, after: &Hook) -> bool {
-    let stopped = |hook: &Hook| (!hook.enabled, hook.options.paused);
-    let (before, after) = (stopped(before), stopped(after));
-    before != after && before.0 <= after.0 && before.1 <= after.1
+    let (paused, pauses) = (before.options.paused, after.options.paused);
+    let starts = (!before.enabled && after.enabled) || (paused && !pauses);
+    ((before.enabled && !after.enabled) || (!paused && pauses)) && !starts
 }
 
 #[cfg(test)]

@@ -21,11 +21,11 @@ use crate::vault::Vault;
 /// How long a call waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A statement fails if others hold a lock for so long: otherwise it would wait on the server long after the engine has given it up,
-/// and a table that somebody locks would take all connections. The engine gives a statement up after ten seconds, with the wait for
-/// a connection, and that of a heartbeat after five: it may then go on waiting for some seconds on the server. Poolers that share
-/// connections between clients, such as PgBouncer in its transaction mode, keep the setting for others that use the same database
-/// and user.
+/// A statement fails if others hold a lock for so long: otherwise it would wait on the server long after the engine has given it
+/// up, and a table that somebody locks would take all connections. The engine gives a statement up after ten seconds, with the
+/// wait for a connection, and a heartbeat after five: that may then go on waiting on the server for some seconds. Poolers that
+/// share connections between clients, such as PgBouncer in its transaction mode, keep the setting for others that use the same
+/// database and user.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '8s'";
 
 /// However busy the node is, it shows that it is alive, and looks for changes of configuration.

@@ -96,7 +96,7 @@ impl LeftBehind {
     }
 }
 
-/// A tenant of which nothing is left is not named.
+/// A tenant that has nothing left is not named.
 fn subtract(sums: &mut BTreeMap<TenantId, u64>, (tenant, bytes): (TenantId, u64)) {
     let Some(sum) = sums.get_mut(&tenant) else { return };
     *sum = sum.saturating_sub(bytes);

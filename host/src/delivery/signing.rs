@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::domain::hash::hmac_sha256;
-use crate::domain::{Hook, Signing, UnixMillis};
+use crate::domain::{Hook, Signing, SigningSecret, UnixMillis};
 
 /// The names of the headers.
 pub const ID: &str = "webhook-id";
@@ -18,11 +18,11 @@ pub const SIGNATURE: &str = "webhook-signature";
 #[must_use]
 pub fn sign(hook: &Hook, id: &str, now: UnixMillis, body: &[u8]) -> String {
     let timestamp = now.unix_seconds().to_string();
-    let parts = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body];
+    let parts = parts(id, &timestamp, body);
     let mut value = String::with_capacity(48);
     if matches!(hook.signing, Signing::Standard | Signing::Both) {
         for secret in hook.secrets.iter().filter(|secret| secret.is_live(now)) {
-            add(&mut value, "v1,", &hmac_sha256(secret.key(), &parts));
+            add_v1(&mut value, secret, &parts);
         }
     }
     if hook.signs_asymmetrically() {
@@ -32,6 +32,23 @@ pub fn sign(hook: &Hook, id: &str, now: UnixMillis, body: &[u8]) -> String {
         }
     }
     value
+}
+
+/// The value with the signature by one secret.
+#[must_use]
+pub fn with_secret(secret: &SigningSecret, id: &str, timestamp: &str, body: &[u8]) -> String {
+    let mut value = String::with_capacity(48);
+    add_v1(&mut value, secret, &parts(id, timestamp, body));
+    value
+}
+
+/// What is signed.
+fn parts<'a>(id: &'a str, timestamp: &'a str, body: &'a [u8]) -> [&'a [u8]; 5] {
+    [id.as_bytes(), b".", timestamp.as_bytes(), b".", body]
+}
+
+fn add_v1(value: &mut String, secret: &SigningSecret, parts: &[&[u8]]) {
+    add(value, "v1,", &hmac_sha256(secret.key(), parts));
 }
 
 fn add(value: &mut String, version: &str, signature: &[u8]) {
@@ -47,7 +64,6 @@ mod tests {
     use ring::signature::{ED25519, UnparsedPublicKey};
 
     use super::*;
-    use crate::domain::SigningSecret;
     use crate::domain::receiver_options::ReceiverOptions;
     use crate::domain::signing_key::SigningKey;
     use crate::domain::testing;

@@ -1,13 +1,10 @@
 //! Signs forwarded requests.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::cli::exit::BadInput;
 use crate::delivery::signing;
 use crate::domain::SigningSecret;
-use crate::domain::hash::hmac_sha256;
 use crate::domain::mask::MASK;
 use crate::services::new_secret;
 
@@ -23,7 +20,7 @@ pub(super) enum Signer {
 pub(super) type Headers = Vec<(String, String)>;
 
 impl Signer {
-    /// The signer that `--secret` names; a new secret without it.
+    /// The signer for what `--secret` or its variable or file says; a new secret without it.
     ///
     /// # Errors
     /// Fails if the secret is not valid.
@@ -70,10 +67,7 @@ impl Signer {
                     .to_owned());
             }
             Self::Hook => return Ok(()),
-            Self::Own { secret, .. } => {
-                let parts = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body];
-                format!("v1,{}", STANDARD.encode(hmac_sha256(secret.key(), &parts)))
-            }
+            Self::Own { secret, .. } => signing::with_secret(secret, &id, &timestamp, body),
         };
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case(&signature));
         headers.push((signature, value));

@@ -46,7 +46,8 @@ pub fn process_variables() -> impl Iterator<Item = String> {
 /// Finds the `variables` that have the prefix of settings and are not settings: probably misspelled.
 /// Variables for clients of the API, which have the same prefix, are excluded.
 pub fn unknown_variables(variables: impl Iterator<Item = String>) -> Vec<String> {
-    const OTHERS: [&str; 3] = [CONFIG_VARIABLE, "HOOKWRIGHT_URL", "HOOKWRIGHT_KEY"];
+    const OTHERS: [&str; 4] =
+        [CONFIG_VARIABLE, "HOOKWRIGHT_URL", "HOOKWRIGHT_KEY", "HOOKWRIGHT_LISTEN_SECRET"];
     let is_setting = |setting: &Setting, variable: &String| {
         setting.variable() == *variable
             || setting.file_name().is_some_and(|name| variable_of(name) == *variable)

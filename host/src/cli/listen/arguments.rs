@@ -23,7 +23,7 @@ On a terminal, `?` shows the keys. The scopes of the key: `deliveries:read`; wit
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Listen {
-    /// The address of the engine [env: HOOKWRIGHT_URL] [default: http://127.0.0.1:8080]
+    /// The address of the engine; without a scheme `https`, unless it is on this machine [env: HOOKWRIGHT_URL] [default: http://127.0.0.1:8080]
     #[arg(long, value_name = "URL")]
     pub(super) url: Option<String>,
     /// A key of the API. Who lists processes can see it: prefer the variable or --key-file [env: HOOKWRIGHT_KEY]
@@ -48,9 +48,12 @@ pub(in crate::cli) struct Listen {
     #[arg(long, value_name = "URL|PORT")]
     pub(super) forward: Option<String>,
     /// What signs forwarded requests: a secret (`whsec_…`), or `hook` for the hook's own signature, which requires
-    /// `hooks:write`. By default a new secret each time
-    #[arg(long, value_name = "SECRET|hook", requires = "forward")]
+    /// `hooks:write`. By default a new secret each time [env: HOOKWRIGHT_LISTEN_SECRET]
+    #[arg(long, value_name = "SECRET|hook", requires = "forward", conflicts_with = "secret_file")]
     pub(super) secret: Option<String>,
+    /// A file with the secret
+    #[arg(long, value_name = "FILE", requires = "forward")]
+    pub(super) secret_file: Option<PathBuf>,
     /// Write one JSON object a line
     #[arg(long)]
     pub(super) json: bool,

@@ -1,10 +1,10 @@
 //! What `hookwright listen` does, from its options and the environment.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use url::Url;
+use url::{Host, Url};
 
 use super::arguments::Listen;
 use super::signature::Signer;
@@ -43,23 +43,22 @@ impl Options {
     pub(super) fn of(arguments: Listen, environment: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
         let variable = |name| environment(name).and_then(|text| text.into_string().ok());
         let given = arguments.url.or_else(|| variable("HOOKWRIGHT_URL")).filter(|url| !url.is_empty());
-        let url = http_url(given.as_deref().unwrap_or(DEFAULT_URL), "the engine's address")?;
-        let key = match (arguments.key, &arguments.key_file) {
-            (Some(key), _) => Some(key),
-            (None, Some(file)) => {
-                let read = std::fs::read_to_string(file);
-                Some(read.map_err(|error| BadInput(format!("cannot read {}: {error}", file.display())))?)
-            }
-            (None, None) => variable("HOOKWRIGHT_KEY"),
-        };
-        let key = key.map(|key| key.trim().to_owned()).filter(|key| !key.is_empty());
+        let url = engine_url(given.as_deref().unwrap_or(DEFAULT_URL))?;
+        let key = confidential(arguments.key, arguments.key_file.as_deref(), || variable("HOOKWRIGHT_KEY"))?;
         let key = key.ok_or_else(|| {
             BadInput(
                 "there is no key: set HOOKWRIGHT_KEY, or name a file by --key-file; `POST /api/v3/keys` makes keys"
                     .to_owned(),
             )
         })?;
-        let forward = arguments.forward.map(|target| Target::of(&target, arguments.secret)).transpose()?;
+        let forward = match arguments.forward {
+            None => None,
+            Some(target) => {
+                let file = arguments.secret_file.as_deref();
+                let secret = confidential(arguments.secret, file, || variable("HOOKWRIGHT_LISTEN_SECRET"))?;
+                Some(Target::of(&target, secret)?)
+            }
+        };
         Ok(Self {
             url: url.as_str().trim_end_matches('/').to_owned(),
             key,
@@ -70,6 +69,28 @@ impl Options {
             json: arguments.json,
         })
     }
+
+    /// Whether others on the way can read the key.
+    pub(super) fn is_key_in_clear(&self) -> bool {
+        Url::parse(&self.url).is_ok_and(|url| url.scheme() == "http" && !is_loopback(&url))
+    }
+}
+
+/// What is given on the command line, in a file or in the environment.
+fn confidential(
+    given: Option<String>,
+    file: Option<&Path>,
+    variable: impl FnOnce() -> Option<String>,
+) -> Result<Option<String>> {
+    let text = match (given, file) {
+        (Some(text), _) => Some(text),
+        (None, Some(file)) => {
+            let read = std::fs::read_to_string(file);
+            Some(read.map_err(|error| BadInput(format!("cannot read {}: {error}", file.display())))?)
+        }
+        (None, None) => variable(),
+    };
+    Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
 }
 
 impl Target {
@@ -79,6 +100,26 @@ impl Target {
             Err(_) => http_url(target, "--forward")?,
         };
         Ok(Self { url, signer: Signer::of(secret.as_deref())? })
+    }
+}
+
+/// The engine gets a key: without a scheme, it is `https` unless it is on the same machine.
+fn engine_url(text: &str) -> Result<Url> {
+    let what = "the engine's address";
+    let url = http_url(text, what)?;
+    if text.contains("://") || is_loopback(&url) {
+        Ok(url)
+    } else {
+        http_url(&format!("https://{text}"), what)
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 
@@ -114,7 +155,7 @@ impl Filter {
 ///
 /// # Errors
 /// Fails if the file cannot be read, or has no certificate.
-pub(super) fn tls(ca_file: Option<&std::path::Path>) -> Result<std::sync::Arc<rustls::ClientConfig>> {
+pub(super) fn tls(ca_file: Option<&Path>) -> Result<std::sync::Arc<rustls::ClientConfig>> {
     let configs = crate::delivery::tls::client_config(ca_file).context("--ca-file")?;
     Ok(std::sync::Arc::clone(configs.common()))
 }
@@ -148,6 +189,33 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_sent_in_clear_only_if_that_is_wanted_and_then_it_is_told() {
+        for (url, expected, in_clear) in [
+            ("localhost:8080", "http://localhost:8080", false),
+            ("[::1]:8080/x/", "http://[::1]:8080/x", false),
+            ("hooks.example", "https://hooks.example", false),
+            ("10.0.0.1:8080", "https://10.0.0.1:8080", false),
+            ("http://hooks.example", "http://hooks.example", true),
+            ("http://127.0.0.2", "http://127.0.0.2", false),
+        ] {
+            let options = options(&format!("--key k --url {url}"), &[]).unwrap();
+            assert_eq!((options.url.as_str(), options.is_key_in_clear()), (expected, in_clear));
+        }
+    }
+
+    #[test]
+    fn the_secret_may_be_in_the_environment() {
+        let environment = [("HOOKWRIGHT_LISTEN_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")];
+        for (line, is_new) in [("", false), ("--secret whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", false)] {
+            let options = options(&format!("--key k --forward 3000 {line}"), &environment).unwrap();
+            assert_eq!(options.forward.unwrap().signer.new_secret().is_some(), is_new, "{line}");
+        }
+        assert!(
+            options("--key k --forward 3000", &[]).unwrap().forward.unwrap().signer.new_secret().is_some()
+        );
+    }
+
+    #[test]
     fn an_address_to_forward_to_may_be_short() {
         for (target, expected) in [
             ("3000", "http://localhost:3000/"),
@@ -168,6 +236,9 @@ mod tests {
             ("--key k --forward http://u:p@localhost/", "--forward"),
             ("--key k --forward 3000 --secret abc", "whsec_"),
             ("--key k --secret hook", "--forward"),
+            ("--key k --secret-file f", "--forward"),
+            ("--key k --forward 1 --secret hook --secret-file f", "--secret-file"),
+            ("--key k --forward 1 --secret-file /nowhere/secret", "/nowhere/secret"),
             ("--key k --key-file f", "--key-file"),
         ] {
             let error = options(line, &[]).err().unwrap_or_default();

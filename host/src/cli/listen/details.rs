@@ -12,6 +12,8 @@ use crate::cli::json::indented;
 
 /// The most lines of a body.
 const MAX_BODY_LINES: usize = 2_000;
+/// The most bytes of one of them.
+const MAX_LINE_LEN: usize = 16 << 10;
 
 /// The lines of a delivery. `row` has what became of forwarding it.
 pub(super) fn lines(details: &Details, row: Option<&Row>) -> Vec<Line> {
@@ -161,7 +163,12 @@ fn add_text(text: &str, prefix: &str, lines: &mut Vec<Line>) {
     let all = text::lines(text);
     let count = all.len();
     for line in all.into_iter().take(MAX_BODY_LINES) {
-        lines.push(Line::of(Tone::Faint, prefix).and(Tone::Plain, &line));
+        let shown = &line[..line.floor_char_boundary(MAX_LINE_LEN)];
+        let mut shown_line = Line::of(Tone::Faint, prefix).and(Tone::Plain, shown);
+        if shown.len() < line.len() {
+            shown_line = shown_line.and(Tone::Faint, &format!("… {} more bytes", line.len() - shown.len()));
+        }
+        lines.push(shown_line);
     }
     if count > MAX_BODY_LINES {
         lines.push(Line::of(Tone::Faint, &format!("{prefix}… {} more lines", count - MAX_BODY_LINES)));
@@ -234,5 +241,13 @@ the event's data
     \"n\": 1.50
   }";
         assert_eq!(texts.join("\n"), expected);
+    }
+    #[test]
+    fn a_long_line_is_cut() {
+        let mut lines = Vec::new();
+        add_text(&"ä".repeat(MAX_LINE_LEN), "  ", &mut lines);
+        assert_eq!(lines.len(), 1);
+        let text = lines[0].text();
+        assert!(text.ends_with(&format!("ä… {MAX_LINE_LEN} more bytes")));
     }
 }

@@ -114,9 +114,9 @@ mod tests {
     #[test]
     fn a_line_is_cut_and_has_styles_only_if_they_are_wanted() {
         let line = Line::of(Tone::Plain, "ab").and(Tone::Bad, "cd\x1b[2J\nef");
-        for (columns, plain) in [(20, "abcd ef"), (5, "abcd…"), (2, "ab…"), (0, "")] {
-            // What was cut off before leaves no room for a sign.
-            assert_eq!(line.shown(columns, false).trim_end_matches('…'), plain.trim_end_matches('…'));
+        // What was cut off before leaves no room for a sign.
+        for (columns, plain) in [(20, "abcd ef"), (5, "abcd…"), (2, "ab"), (0, "")] {
+            assert_eq!(line.shown(columns, false), plain);
         }
         assert_eq!(line.shown(9, true), format!("ab{BAD}cd ef{PLAIN}"));
         assert_eq!(

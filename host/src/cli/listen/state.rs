@@ -38,10 +38,11 @@ pub(super) enum Action {
 #[derive(Debug, Clone)]
 pub(super) enum Page {
     List,
-    /// All about a delivery; without lines, they are on their way.
+    /// All about a delivery; without lines, they are on their way. `wrapped` has them for the width of the terminal.
     Details {
         delivery: Box<Delivery>,
         lines: Option<Vec<Line>>,
+        wrapped: Vec<Line>,
         scroll: usize,
     },
     Help,
@@ -117,6 +118,7 @@ impl State {
     /// The terminal has another size.
     pub(super) fn resize(&mut self, columns: u16, lines: u16) {
         (self.columns, self.lines) = (columns.into(), lines.into());
+        self.wrap();
         self.keep_in_view();
     }
 
@@ -177,6 +179,7 @@ impl State {
             Ok(told) => *lines = Some(details::lines(&told, row.as_ref())),
             Err(error) => self.status = Some(error),
         }
+        self.wrap();
         self.scroll(0);
     }
 
@@ -223,7 +226,12 @@ impl State {
         match self.page {
             Page::List => {
                 let delivery = self.current()?;
-                self.page = Page::Details { delivery: Box::new(delivery.clone()), lines: None, scroll: 0 };
+                self.page = Page::Details {
+                    delivery: Box::new(delivery.clone()),
+                    lines: None,
+                    wrapped: Vec::new(),
+                    scroll: 0,
+                };
                 Some(Action::Show(delivery))
             }
             _ => None,
@@ -263,10 +271,15 @@ impl State {
     }
 
     fn scroll(&mut self, by: isize) {
-        let (columns, room) = (self.columns, self.room());
-        if let Page::Details { lines, scroll, .. } = &mut self.page {
-            let count: usize = lines.iter().flatten().map(|line| line.wrapped(columns).len()).sum();
-            *scroll = scroll.saturating_add_signed(by).min(count.saturating_sub(room));
+        let room = self.room();
+        if let Page::Details { wrapped, scroll, .. } = &mut self.page {
+            *scroll = scroll.saturating_add_signed(by).min(wrapped.len().saturating_sub(room));
+        }
+    }
+
+    fn wrap(&mut self) {
+        if let Page::Details { lines: Some(lines), wrapped, .. } = &mut self.page {
+            *wrapped = lines.iter().flat_map(|line| line.wrapped(self.columns)).collect();
         }
     }
 

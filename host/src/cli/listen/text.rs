@@ -28,7 +28,7 @@ pub(super) fn lines(text: &str) -> Vec<String> {
 }
 
 /// Control characters, and those that change the direction of other text.
-fn is_unsafe(c: char) -> bool {
+pub(super) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
@@ -40,7 +40,7 @@ pub(super) fn width(text: &str) -> usize {
 
 /// The beginning of a clean text that fits into `columns`; `…` shows that there is more.
 pub(super) fn cut(text: &str, columns: usize) -> String {
-    if width(text) <= columns {
+    if take(text, columns).len() == text.len() {
         return text.to_owned();
     }
     let mut cut = take(text, columns.saturating_sub(1)).to_owned();
@@ -79,14 +79,12 @@ mod tests {
             ("order.paid", "order.paid"),
             ("\x1b[31mred\x1b[0m \x1b]0;title\x07x", "red x"),
             ("a\r\nb\tc", "a b    c"),
-            ("a\u{9b}2Jb\u{202e}c\u{0}\u{7f}", "a2Jbc"),
+            ("a\u{9b}2Jb\u{202e}c\u{0}\u{7f}", "abc"),
             ("größe 漢字", "größe 漢字"),
         ] {
             let clean = clean(text);
             assert!(!clean.chars().any(is_unsafe), "{text:?}: {clean:?}");
-            if !text.contains('\u{9b}') {
-                assert_eq!(clean, expected, "{text:?}");
-            }
+            assert_eq!(clean, expected, "{text:?}");
         }
         assert_eq!(lines("a\x1b[2Jb\n\n c\r\n"), ["ab", "", " c"]);
     }

@@ -29,7 +29,7 @@ const HELP: [(&str, &str); 12] = [
     ("r", "retry the delivery: the engine sends it again to its hook"),
     ("f", "forward the delivery again to the local address"),
     ("p", "pause the view, and go on"),
-    ("q, Ctrl-C", "quit"),
+    ("q, Ctrl-C", "quit; Ctrl-Z stops it until it is continued"),
 ];
 
 /// The lines of the whole screen.
@@ -38,9 +38,8 @@ pub(super) fn lines(state: &State) -> Vec<Line> {
     match &state.page {
         Page::List => list(state, &mut lines),
         Page::Details { lines: None, .. } => lines.push(Line::of(Tone::Faint, "one moment …")),
-        Page::Details { lines: Some(all), scroll, .. } => {
-            let wrapped = all.iter().flat_map(|line| line.wrapped(state.columns));
-            lines.extend(wrapped.skip(*scroll).take(state.room()));
+        Page::Details { wrapped, scroll, .. } => {
+            lines.extend(wrapped.iter().skip(*scroll).take(state.room()).cloned());
         }
         Page::Help => {
             let help = HELP.iter().take(state.room());

@@ -1,11 +1,12 @@
 //! Writes what happens as lines: in words, or as JSON.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
 use super::line::Tone;
-use super::text::{clean, cut};
+use super::text::{clean, cut, is_unsafe};
 use super::update::{Forwarded, Outcome, Update};
 use super::wire::{Change, Delivery};
 use super::words;
@@ -56,7 +57,17 @@ impl Form {
 }
 
 fn write_json(line: &Value, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{line}")?;
+    let text = line.to_string();
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        // JSON may have these as they are, but terminals obey some of them. All are below U+10000.
+        if is_unsafe(c) {
+            let _ = write!(safe, "\\u{:04x}", u32::from(c));
+        } else {
+            safe.push(c);
+        }
+    }
+    writeln!(out, "{safe}")?;
     out.flush()
 }
 
@@ -136,10 +147,15 @@ mod tests {
     use super::*;
     use crate::cli::listen::samples::{attempted, created, delivery};
 
-    fn written(form: Form, update: &Update) -> String {
-        let mut out = anstream::StripStream::new(Vec::new());
+    /// What is written, with escape sequences.
+    fn raw(form: Form, update: &Update) -> String {
+        let mut out = Vec::new();
         form.write(update, &mut out).unwrap();
-        String::from_utf8(out.into_inner()).unwrap()
+        String::from_utf8(out).unwrap()
+    }
+
+    fn written(form: Form, update: &Update) -> String {
+        anstream::adapter::strip_str(&raw(form, update)).to_string()
     }
 
     fn forwarded(outcome: Outcome) -> Update {
@@ -151,6 +167,7 @@ mod tests {
         let changed = |change| Update::Changed { change, is_new: false };
         let mut hostile = delivery();
         hostile.event_type = "a\x1b[2Jb".to_owned();
+        assert!(!raw(Form::Words, &changed(created(hostile.clone()))).contains("\x1b[2J"));
         for (update, expected) in [
             (
                 changed(created(delivery())),
@@ -194,6 +211,11 @@ mod tests {
             assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
             assert_eq!(line.lines().count(), 1);
         }
+        let body = "a\u{9b}2J\u{7f}\u{202e}\x1bä\n".to_owned();
+        let hostile = forwarded(Outcome::Response { status: 200, duration_ms: 3, body: body.clone() });
+        let line = raw(Form::Json, &hostile);
+        assert!(line.contains("a\\u009b2J\\u007f\\u202e\\u001bä\\n") && line.lines().count() == 1, "{line}");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["body"], body);
         let change = attempted("succeeded", 200);
         let line = written(Form::Json, &Update::Changed { change: change.clone(), is_new: false });
         let value: Value = serde_json::from_str(&line).unwrap();

@@ -106,7 +106,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             with_config(&settings, async |config| migrate::run(&it, &config, &mut out).await)
         }
         Command::Demo(arguments) => run_demo(&arguments, &mut out),
-        Command::Listen(arguments) => run_listen(arguments, &mut out),
+        Command::Listen(arguments) => run_listen(arguments, out),
         Command::CompilePlugin => Ok(compiler::main()),
         Command::Plugin(PluginCommand::Check { file }) => {
             let config = load(&CommandLine::default())?;
@@ -136,7 +136,7 @@ fn run_demo(arguments: &Demo, out: &mut impl Write) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_listen(arguments: Listen, out: &mut impl Write) -> Result<ExitCode> {
+fn run_listen(arguments: Listen, out: AutoStream<io::Stdout>) -> Result<ExitCode> {
     let runtime = runtime()?;
     let ended = runtime.block_on(listen::run(arguments, config::process_environment, out));
     // Does not wait for the lookup of a name.

@@ -15,6 +15,8 @@ use serde_json::Value;
 
 use super::http::{Client, client, reason};
 use super::sse::{Event, Parser};
+use super::text;
+use crate::api::problem::MEDIA_TYPE as PROBLEM;
 use crate::cli::exit::BadInput;
 
 /// The time limit for one request, longer than a dry run may wait.
@@ -31,8 +33,9 @@ const IDLE_CONNECTIONS: usize = 4;
 pub(super) enum ApiError {
     #[error("cannot reach the engine at {url}: {why}")]
     Unreachable { url: String, why: String },
+    /// `is_problem`: whether it is the engine that answered, and not something between.
     #[error("the engine answered {status}: {detail}{}", advice(*status))]
-    Refused { status: u16, detail: String },
+    Refused { status: u16, detail: String, is_problem: bool },
 }
 
 /// What to do about a response.
@@ -49,17 +52,19 @@ fn advice(status: u16) -> &'static str {
 }
 
 impl ApiError {
-    /// Whether the same request fails again until something is changed.
+    /// Whether the engine refuses the same request again until something is changed. What a load balancer answers while
+    /// the engine is deployed is not final.
     pub(super) fn is_final(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } => false,
-            Self::Refused { status, .. } => *status < 500 && !matches!(status, 408 | 429),
-        }
+        matches!(self, Self::Refused { is_problem: true, .. }) && self.is_refusal()
+    }
+
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status < 500 && !matches!(status, 408 | 429))
     }
 
     /// As the error of the command.
     pub(super) fn into_error(self) -> anyhow::Error {
-        if self.is_final() { BadInput(self.to_string()).into() } else { self.into() }
+        if self.is_refusal() { BadInput(self.to_string()).into() } else { self.into() }
     }
 }
 
@@ -150,12 +155,15 @@ impl Api {
             return Ok(response);
         }
         let status = response.status();
+        let is_problem =
+            response.headers().get(CONTENT_TYPE).is_some_and(|it| it.as_bytes() == PROBLEM.as_bytes());
         let body = Limited::new(response.into_body(), MAX_RESPONSE_LEN).collect().await;
         let body = body.map(|body| body.to_bytes()).unwrap_or_default();
         let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
         let detail = problem["detail"].as_str().or_else(|| problem["title"].as_str());
-        let detail = detail.unwrap_or("it is not the API of Hookwright that answers").to_owned();
-        Err(ApiError::Refused { status: status.as_u16(), detail })
+        // It is shown on terminals.
+        let detail = text::clean(detail.unwrap_or("it is not the API of Hookwright that answers"));
+        Err(ApiError::Refused { status: status.as_u16(), detail, is_problem })
     }
 
     fn unreachable(&self, why: String) -> ApiError {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::Sender;
+use tokio::sync::watch;
 
 use super::api::{Api, ApiError};
 use super::options::Filter;
@@ -17,7 +18,7 @@ use crate::domain::{DeliveryId, UnixMillis};
 
 /// Ids are given before deliveries are stored, on several nodes: one may appear after others with greater ids.
 const OVERLAP: Duration = Duration::from_secs(10);
-/// The most deliveries that are listed at once.
+/// The most deliveries that are new in one list.
 const MAX_LISTED: usize = 10_000;
 const PAGE: usize = 250;
 /// How many deliveries from before the start are shown.
@@ -31,6 +32,8 @@ pub(super) struct Feed {
     api: Api,
     filter: Filter,
     updates: Sender<Update>,
+    /// Whether the stream is open. Known before the updates that wait.
+    connected: watch::Sender<bool>,
     seen: Seen,
     failures: u32,
 }
@@ -40,20 +43,25 @@ impl Feed {
     ///
     /// # Errors
     /// Fails if the engine cannot be asked.
-    pub(super) async fn start(api: Api, filter: Filter, updates: Sender<Update>) -> Result<Self, ApiError> {
+    pub(super) async fn start(
+        api: Api,
+        filter: Filter,
+        updates: Sender<Update>,
+        connected: watch::Sender<bool>,
+    ) -> Result<Self, ApiError> {
         let query = filter.query(&[("limit", &MAX_EARLIER.to_string())]);
         let earlier: Page<Delivery> = api.get(&format!("/deliveries?{query}")).await?;
         let newest = earlier.data.iter().map(Delivery::number).max().unwrap_or(DeliveryId(0));
         let since = newest.created_at().minus(OVERLAP);
-        let (recent, is_complete) = list(&api, &filter, since).await?;
+        let recent = list(&api, &filter, since, |_| false).await?;
         // What is older than the list is not new.
-        let oldest = recent.last().filter(|_| !is_complete).map(Delivery::number);
+        let oldest = recent.deliveries.last().filter(|_| !recent.is_complete).map(Delivery::number);
         let mut seen = Seen::up_to(oldest.unwrap_or_else(|| DeliveryId::first_at(since)));
-        for delivery in earlier.data.iter().chain(&recent) {
-            seen.see(delivery);
+        for delivery in earlier.data.iter().chain(&recent.deliveries) {
+            seen.see(delivery, false);
         }
         let _ = updates.send(Update::Earlier(earlier.data)).await;
-        Ok(Self { api, filter, updates, seen, failures: 0 })
+        Ok(Self { api, filter, updates, connected, seen, failures: 0 })
     }
 
     /// Follows until the engine refuses it.
@@ -64,6 +72,7 @@ impl Feed {
                 Err(error) if error.is_final() => return error,
                 Err(error) => error.to_string(),
             };
+            self.connected.send_replace(false);
             self.send(Update::Disconnected { why }).await;
             tokio::time::sleep(wait(self.failures)).await;
             self.failures += 1;
@@ -77,15 +86,17 @@ impl Feed {
             let event = stream.next().await?;
             match event.name.as_str() {
                 "hello" => {
+                    self.connected.send_replace(true);
                     self.catch_up().await?;
                     self.failures = 0;
                     self.send(Update::Connected).await;
                 }
                 "delivery" => {
                     if let Ok(change) = serde_json::from_str::<Change>(&event.data) {
-                        let is_new = self.seen.see(&change.delivery) == News::First;
+                        let is_created = change.change == "created";
+                        let is_new = self.seen.see(&change.delivery, is_created) == News::First;
                         // The list after the opening was first.
-                        if change.change == "created" && !is_new {
+                        if is_created && !is_new {
                             continue;
                         }
                         self.send(Update::Changed { change, is_new }).await;
@@ -109,12 +120,12 @@ impl Feed {
     /// Announces what the stream did not tell, oldest first.
     async fn catch_up(&mut self) -> Result<(), ApiError> {
         let since = self.seen.oldest_open().created_at().minus(OVERLAP);
-        let (listed, is_complete) = list(&self.api, &self.filter, since).await?;
-        if !is_complete {
-            self.send(Update::Gap { listed: listed.len() }).await;
+        let listed = list(&self.api, &self.filter, since, |delivery| self.seen.knows(delivery)).await?;
+        if !listed.is_complete {
+            self.send(Update::Gap { listed: listed.new }).await;
         }
-        for delivery in listed.into_iter().rev() {
-            let (change, is_new) = match self.seen.see(&delivery) {
+        for delivery in listed.deliveries.into_iter().rev() {
+            let (change, is_new) = match self.seen.see(&delivery, false) {
                 News::First => ("created", true),
                 News::Changed => ("changed", false),
                 News::None => continue,
@@ -136,20 +147,35 @@ fn wait(failures: u32) -> Duration {
     FIRST_WAIT.saturating_mul(1 << failures.min(8)).min(MAX_WAIT)
 }
 
-/// The deliveries from `since` on, newest first, and whether these are all.
-async fn list(api: &Api, filter: &Filter, since: UnixMillis) -> Result<(Vec<Delivery>, bool), ApiError> {
+/// Deliveries from a time on, newest first.
+#[derive(Default)]
+struct Listed {
+    deliveries: Vec<Delivery>,
+    /// How many were not known.
+    new: usize,
+    is_complete: bool,
+}
+
+/// The deliveries from `since` on. Those that are known do not count towards the maximum.
+async fn list(
+    api: &Api,
+    filter: &Filter,
+    since: UnixMillis,
+    is_known: impl Fn(&Delivery) -> bool,
+) -> Result<Listed, ApiError> {
     let since = Timestamp::from_millisecond(since.0).unwrap_or_default().to_string();
     let limit = PAGE.to_string();
-    let mut deliveries = Vec::new();
+    let mut listed = Listed::default();
     let mut cursor: Option<String> = None;
     loop {
         let mut more = vec![("since", since.as_str()), ("limit", &limit)];
         more.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
         let page: Page<Delivery> = api.get(&format!("/deliveries?{}", filter.query(&more))).await?;
-        deliveries.extend(page.data);
+        listed.new += page.data.iter().filter(|delivery| !is_known(delivery)).count();
+        listed.deliveries.extend(page.data);
         match page.next {
-            None => return Ok((deliveries, true)),
-            Some(_) if deliveries.len() >= MAX_LISTED => return Ok((deliveries, false)),
+            None => return Ok(Listed { is_complete: true, ..listed }),
+            Some(_) if listed.new >= MAX_LISTED => return Ok(listed),
             Some(next) => cursor = Some(next),
         }
     }

@@ -1,7 +1,8 @@
 //! Sends deliveries to a local address, each as the request that its hook would send.
 //!
 //! The engine writes the request: `POST /hooks/{id}/preview` runs the hook's pipeline for the stored event. The same
-//! event, plugins and settings give the same bytes.
+//! event, plugins and settings give the same bytes, unless a plugin looks at the trigger, which is `test` in a preview.
+//! For a hook that sends batches it is a batch of this one event.
 
 use std::time::Duration;
 
@@ -17,17 +18,12 @@ use super::api::{Api, ApiError};
 use super::http::{Client, reason};
 use super::options::Target;
 use super::signature::Headers;
-use super::text;
 use super::update::Outcome;
 use super::wire::Delivery;
 use crate::clock;
 
 /// The time limit for the local receiver.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How often the engine is asked for a request before a delivery is given up: it may be restarting.
-const MAX_TRIES: u32 = 20;
-/// How long it takes between two tries.
-const WAIT: Duration = Duration::from_secs(2);
 /// How much of a response is shown.
 const MAX_SHOWN: usize = 4 << 10;
 /// Headers that belong to a connection, or that the client adds.
@@ -71,23 +67,28 @@ impl Forwarder {
     }
 
     /// Forwards a delivery.
-    pub(super) async fn forward(&self, delivery: &Delivery) -> Outcome {
-        match self.write(delivery).await {
-            Ok(written) => self.send(written).await,
-            Err(outcome) => outcome,
-        }
-    }
-
-    /// Lets the engine write the request, and signs it.
-    async fn write(&self, delivery: &Delivery) -> Result<Written, Outcome> {
+    ///
+    /// # Errors
+    /// Fails if the engine is busy or not there, and was not asked successfully. Nothing was sent then.
+    pub(super) async fn forward(&self, delivery: &Delivery) -> Result<Outcome, ApiError> {
         let path = format!("/hooks/{}", delivery.hook);
         let (preview_path, input) = (format!("{path}/preview"), json!({"event": delivery.event}));
-        let hook = retried(|| self.api.get::<Value>(&path));
-        let preview = retried(|| self.api.post::<Value>(&preview_path, Some(&input)));
-        let (hook, preview) =
-            tokio::try_join!(hook, preview).map_err(|error| Outcome::Failed(error.to_string()))?;
-        let mut written = Written::of(&preview)?;
-        let signed = self.target.signer.sign(&hook, &mut written.headers, &written.body);
+        let hook = self.api.get::<Value>(&path);
+        let preview = self.api.post::<Value>(&preview_path, Some(&input));
+        let (hook, preview) = match tokio::try_join!(hook, preview) {
+            Ok(both) => both,
+            Err(error) if error.is_final() => return Ok(Outcome::Failed(error.to_string())),
+            Err(error) => return Err(error),
+        };
+        Ok(match self.signed(&hook, &preview) {
+            Ok(written) => self.send(written).await,
+            Err(outcome) => outcome,
+        })
+    }
+
+    fn signed(&self, hook: &Value, preview: &Value) -> Result<Written, Outcome> {
+        let mut written = Written::of(preview)?;
+        let signed = self.target.signer.sign(hook, &mut written.headers, &written.body);
         signed.map(|()| written).map_err(Outcome::Failed)
     }
 
@@ -147,17 +148,6 @@ impl Written {
     }
 }
 
-/// Asks again while the engine is busy or not there.
-async fn retried<T, F: Future<Output = Result<T, ApiError>>>(ask: impl Fn() -> F) -> Result<T, ApiError> {
-    for _ in 1..MAX_TRIES {
-        match ask().await {
-            Err(error) if !error.is_final() => tokio::time::sleep(WAIT).await,
-            answer => return answer,
-        }
-    }
-    ask().await
-}
-
 /// The beginning of a response. The rest is not read.
 async fn beginning(mut body: Incoming) -> String {
     let mut read = Vec::new();
@@ -167,7 +157,7 @@ async fn beginning(mut body: Incoming) -> String {
         read.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
     }
     read.truncate(MAX_SHOWN);
-    text::clean(&String::from_utf8_lossy(&read))
+    String::from_utf8_lossy(&read).into_owned()
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! On a terminal, [`state`] makes rows of it, [`view`] lines of these, and [`screen`] shows them. Otherwise, [`plain`]
 //! writes a line for each change.
 //!
-//! The command is a client of the API v3 like any other, and knows nothing of the engine's inside.
+//! The command is a client of the API v3 like any other. From the engine's modules it takes words, such as states and ids,
+//! the format of signatures and the settings of TLS, but nothing that runs there.
 
 mod api;
 mod arguments;
@@ -22,6 +23,7 @@ mod samples;
 mod screen;
 mod seen;
 mod session;
+mod signals;
 mod signature;
 mod sse;
 mod state;
@@ -31,12 +33,14 @@ mod update;
 mod view;
 mod wire;
 mod words;
+mod writer;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anstream::AutoStream;
 use anyhow::Result;
 
 use api::Api;
@@ -45,34 +49,57 @@ use forward::Forwarder;
 use options::Options;
 use plain::{Form, Start};
 use session::Session;
+use signals::EndSignals;
+use writer::Writer;
+
+use super::style::{MUTED, PLAIN};
 
 /// Runs until it is interrupted, or until the engine refuses it.
 pub(super) async fn run(
     arguments: Listen,
     environment: impl Fn(&str) -> Option<OsString>,
-    out: &mut impl Write,
+    out: AutoStream<io::Stdout>,
 ) -> Result<ExitCode> {
-    let Options { url, key, tenant, ca_file, filter, forward, json } = Options::of(arguments, &environment)?;
+    let options = Options::of(arguments, &environment)?;
+    if options.is_key_in_clear() {
+        let warning = format!("the key is sent to {} without encryption: use https", options.url);
+        writeln!(anstream::stderr(), "{MUTED}warning:{PLAIN} {warning}")?;
+    }
+    let Options { url, key, tenant, ca_file, filter, forward, json } = options;
     let tls = options::tls(ca_file.as_deref())?;
     let api = Api::new(Arc::clone(&tls), &url, &key, tenant.as_deref())?;
     // Receivers on the same machine are restarted all the time: no connection to one is used again.
     let forwarder = forward.map(|target| Forwarder::new(api.clone(), http::client(tls, 0), target));
     let start = Start { url: api.url(), forward: forwarder.as_ref().map(Forwarder::describe) };
-    let session = Session::start(api.clone(), filter, forwarder).await?;
+    let mut signals = EndSignals::listen()?;
+    let session = tokio::select! {
+        session = Session::start(api.clone(), filter, forwarder) => session?,
+        () = signals.any() => return Ok(ExitCode::SUCCESS),
+    };
     let can_draw = io::stdin().is_terminal() && io::stdout().is_terminal();
     if can_draw && !json && environment("TERM").is_none_or(|terminal| terminal != "dumb") {
-        screen::run(session, start).await?;
+        tokio::select! {
+            ended = screen::run(session, start) => ended?,
+            () = signals.any() => {}
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let form = if json { Form::Json } else { Form::Words };
-    form.start(&start, out)?;
-    lines(session, form, out).await?;
-    Ok(ExitCode::SUCCESS)
+    let mut writer = Writer::start(out);
+    let ended = tokio::select! {
+        ended = lines(session, form, &start, &mut writer) => ended,
+        () = signals.any() => Ok(()),
+    };
+    writer.end().await?;
+    ended.map(|()| ExitCode::SUCCESS)
 }
 
-async fn lines(mut session: Session, form: Form, out: &mut impl Write) -> Result<()> {
-    while let Some(update) = session.next().await? {
-        form.write(&update, out)?;
+/// Writes lines until writing fails, or the engine refuses to tell more.
+async fn lines(mut session: Session, form: Form, start: &Start<'_>, writer: &mut Writer) -> Result<()> {
+    let mut lines = Vec::new();
+    form.start(start, &mut lines)?;
+    while writer.write(std::mem::take(&mut lines)).await {
+        form.write(&session.next().await?, &mut lines)?;
     }
     Ok(())
 }

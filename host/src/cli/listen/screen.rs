@@ -5,6 +5,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::plain::Start;
 use super::session::Session;
+use super::signals::{Job, JobSignals};
 use super::state::{Action, State};
 use super::terminal::{Input, Terminal, inputs};
 use super::view;
@@ -19,6 +20,7 @@ const MAX_TOGETHER: usize = 256;
 pub(super) async fn run(mut session: Session, start: Start<'_>) -> Result<()> {
     let size = crossterm::terminal::size().context("cannot read the size of the terminal")?;
     let mut state = State::new(start.url, start.forward, size);
+    let mut signals = JobSignals::listen()?;
     let mut terminal = Terminal::take().context("cannot use the terminal")?;
     let mut inputs = inputs();
     loop {
@@ -29,10 +31,14 @@ pub(super) async fn run(mut session: Session, start: Start<'_>) -> Result<()> {
                 None => return Ok(()),
                 Some(input) => on_input(input, &mut state, &mut terminal)?,
             },
-            update = session.next() => match update? {
-                None => return Ok(()),
-                Some(update) => state.apply(update),
-            },
+            update = session.next() => state.apply(update?),
+            signal = signals.next() => {
+                match signal {
+                    Job::Stop => terminal.stop()?,
+                    Job::GoOn => terminal.go_on()?,
+                }
+                None
+            }
         };
         if do_action(action, &mut session) {
             return Ok(());
@@ -61,6 +67,10 @@ pub(super) async fn run(mut session: Session, start: Start<'_>) -> Result<()> {
 fn on_input(input: Input, state: &mut State, terminal: &mut Terminal) -> Result<Option<Action>> {
     match input {
         Input::Key(key) => Ok(state.press(key)),
+        Input::Stop => {
+            terminal.stop()?;
+            Ok(None)
+        }
         Input::Size(columns, lines) => {
             state.resize(columns, lines);
             terminal.clear()?;

@@ -35,15 +35,22 @@ impl Seen {
         Self { up_to: id, kept: BTreeMap::new() }
     }
 
-    /// Sees a delivery.
-    pub(super) fn see(&mut self, delivery: &Delivery) -> News {
+    /// Whether there is nothing new about the delivery but its state.
+    pub(super) fn knows(&self, delivery: &Delivery) -> bool {
+        let id = delivery.number();
+        id <= self.up_to || self.kept.contains_key(&id)
+    }
+
+    /// Sees a delivery. One that was `created` just now is new whatever its id says: ids have the time of the node that
+    /// gave them, whose clock may be late.
+    pub(super) fn see(&mut self, delivery: &Delivery, is_created: bool) -> News {
         let (id, now) = (delivery.number(), (delivery.state.clone(), delivery.attempt_count));
         // A list may have told more than the stream, which then repeats it.
         if self.kept.get(&id).is_some_and(|(_, attempts)| *attempts > now.1) {
             return News::None;
         }
         let before = self.kept.insert(id, now.clone());
-        let is_first = before.is_none() && id > self.up_to;
+        let is_first = before.is_none() && (is_created || id > self.up_to);
         if self.kept.len() > MAX_KEPT
             && let Some((oldest, _)) = self.kept.pop_first()
         {
@@ -73,7 +80,7 @@ mod tests {
 
     fn see(seen: &mut Seen, id: i64, state: &str, attempts: u32) -> News {
         let id = DeliveryId(id).to_string();
-        seen.see(&Delivery { id, state: state.to_owned(), attempt_count: attempts, ..delivery() })
+        seen.see(&Delivery { id, state: state.to_owned(), attempt_count: attempts, ..delivery() }, false)
     }
 
     #[test]
@@ -92,6 +99,14 @@ mod tests {
         ] {
             assert_eq!(see(&mut seen, id, state, attempts), news, "{id} {state} {attempts}");
         }
+    }
+
+    #[test]
+    fn what_is_created_is_new_although_its_id_is_old() {
+        let mut seen = Seen::up_to(DeliveryId(10));
+        let late = Delivery { id: DeliveryId(5).to_string(), ..delivery() };
+        assert!(seen.knows(&late));
+        assert_eq!([seen.see(&late, true), seen.see(&late, true)], [News::First, News::None]);
     }
 
     #[test]

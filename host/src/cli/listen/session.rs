@@ -2,9 +2,9 @@
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use super::api::{Api, ApiError};
 use super::feed::Feed;
@@ -23,10 +23,11 @@ const BODIES: usize = 3;
 pub(super) struct Session {
     api: Api,
     updates: Receiver<Update>,
-    sender: Sender<Update>,
     feed: JoinHandle<ApiError>,
     queue: Option<Queue>,
-    signals: [Signal; 3],
+    /// What the user asked for. Each ends with an update.
+    answers: JoinSet<Update>,
+    showing: Option<AbortHandle>,
 }
 
 impl Session {
@@ -39,45 +40,52 @@ impl Session {
             forwarder.check().await.map_err(ApiError::into_error)?;
         }
         let (sender, updates) = channel(MAX_WAITING);
-        let feed = Feed::start(api.clone(), filter, sender.clone()).await.map_err(ApiError::into_error)?;
+        let (connected, is_connected) = watch::channel(false);
+        let feed = Feed::start(api.clone(), filter, sender, connected).await.map_err(ApiError::into_error)?;
         let feed = tokio::spawn(feed.run());
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        let signals = [
-            listen(SignalKind::interrupt())?,
-            listen(SignalKind::terminate())?,
-            listen(SignalKind::hangup())?,
-        ];
-        Ok(Self { api, updates, sender, feed, queue: forwarder.map(Queue::new), signals })
+        let queue = forwarder.map(|forwarder| Queue::new(forwarder, is_connected));
+        Ok(Self { api, updates, feed, queue, answers: JoinSet::new(), showing: None })
     }
 
-    /// What happens next; `None` if a signal ends the command. The future may be dropped.
+    /// What happens next. The future may be dropped.
     ///
     /// # Errors
     /// Fails if the engine refuses to tell more.
-    pub(super) async fn next(&mut self) -> Result<Option<Update>> {
-        let [interrupt, terminate, hangup] = &mut self.signals;
+    pub(super) async fn next(&mut self) -> Result<Update> {
+        // The stream waits if more deliveries come than are forwarded: then the engine says what was missed.
+        let has_room = self.has_room();
         let queue = &mut self.queue;
-        let forwarded = async {
-            match queue {
-                Some(queue) => queue.next().await,
-                None => std::future::pending().await,
-            }
-        };
-        let update = tokio::select! {
-            Some(update) = self.updates.recv() => update,
-            forwarded = forwarded => Update::Forwarded(forwarded.context("forwarding failed")?),
-            ended = &mut self.feed => return Err(ended.context("the stream failed")?.into_error()),
-            _ = interrupt.recv() => return Ok(None),
-            _ = terminate.recv() => return Ok(None),
-            _ = hangup.recv() => return Ok(None),
-        };
-        self.forward_if_new(&update);
-        Ok(Some(update))
+        loop {
+            let forwarded = async {
+                match queue {
+                    Some(queue) => queue.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let update = tokio::select! {
+                update = self.updates.recv(), if has_room => match update {
+                    Some(update) => update,
+                    // The feed has ended, and everything is told.
+                    None => return Err((&mut self.feed).await.context("the stream failed")?.into_error()),
+                },
+                forwarded = forwarded => Update::Forwarded(forwarded.context("forwarding failed")?),
+                Some(answer) = self.answers.join_next() => match answer {
+                    Err(error) if error.is_cancelled() => continue,
+                    answer => answer.context("a request failed")?,
+                },
+            };
+            self.forward_if_new(&update);
+            return Ok(update);
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.queue.as_ref().is_none_or(|queue| !queue.is_full())
     }
 
     /// What has happened already, if anything waits to be shown.
     pub(super) fn ready(&mut self) -> Option<Update> {
-        let update = self.updates.try_recv().ok()?;
+        let update = self.has_room().then(|| self.updates.try_recv().ok())??;
         self.forward_if_new(&update);
         Some(update)
     }
@@ -90,30 +98,30 @@ impl Session {
 
     /// Forwards a delivery.
     pub(super) fn forward(&mut self, delivery: Delivery) {
-        if let Some(queue) = &mut self.queue
-            && let Err(refused) = queue.push(delivery)
-        {
-            // There is room, or else someone else is told.
-            let _ = self.sender.try_send(Update::Forwarded(*refused));
+        if let Some(queue) = &mut self.queue {
+            queue.push(delivery);
         }
     }
 
-    /// Asks for all about a delivery. The answer is an update.
-    pub(super) fn show(&self, delivery: Delivery) {
-        let (api, sender) = (self.api.clone(), self.sender.clone());
-        tokio::spawn(async move {
+    /// Asks for all about a delivery. The answer is an update. There is none to an earlier question, which is older.
+    pub(super) fn show(&mut self, delivery: Delivery) {
+        let api = self.api.clone();
+        let asked = self.answers.spawn(async move {
             let answer = details(&api, &delivery).await.map(Box::new).map_err(|error| error.to_string());
-            let _ = sender.send(Update::Details { id: delivery.id, answer }).await;
+            Update::Details { id: delivery.id, answer }
         });
+        if let Some(earlier) = self.showing.replace(asked) {
+            earlier.abort();
+        }
     }
 
     /// Asks the engine to retry a delivery. The answer is an update.
-    pub(super) fn retry(&self, delivery: Delivery) {
-        let (api, sender) = (self.api.clone(), self.sender.clone());
-        tokio::spawn(async move {
+    pub(super) fn retry(&mut self, delivery: Delivery) {
+        let api = self.api.clone();
+        self.answers.spawn(async move {
             let retried = api.post::<Value>(&format!("/deliveries/{}/retry", delivery.id), None).await;
             let answer = retried.map(|_| ()).map_err(|error| error.to_string());
-            let _ = sender.send(Update::Retried { id: delivery.id, answer }).await;
+            Update::Retried { id: delivery.id, answer }
         });
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Terminal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Input {
     Key(Key),
+    /// Ctrl-Z.
+    Stop,
     Size(u16, u16),
 }
 
@@ -44,17 +46,32 @@ impl Terminal {
             restore();
             previous(panic);
         }));
-        enable_raw_mode()?;
-        IS_RAW.store(true, Ordering::SeqCst);
         let has_styles = AutoStream::choice(&io::stdout()) != ColorChoice::Never;
         // From here on, dropping it restores the terminal.
         let terminal = Self { has_styles, shown: Vec::new() };
-        execute!(io::stdout(), EnterAlternateScreen, cursor::Hide, Clear(ClearType::All))?;
+        make_raw()?;
         Ok(terminal)
+    }
+
+    /// Gives the terminal back, and stops the process until it is continued.
+    pub(super) fn stop(&mut self) -> io::Result<()> {
+        restore();
+        Ok(rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP)?)
+    }
+
+    /// The process was continued: whoever used the terminal meanwhile may have changed it.
+    pub(super) fn go_on(&mut self) -> io::Result<()> {
+        restore();
+        self.shown.clear();
+        make_raw()
     }
 
     /// Shows these lines. Writes only what is different.
     pub(super) fn show(&mut self, lines: &[Line], columns: usize) -> io::Result<()> {
+        if !IS_RAW.load(Ordering::SeqCst) {
+            // It is given back, because the process stops or a thread panicked.
+            return Ok(());
+        }
         let lines: Vec<String> = lines.iter().map(|line| line.shown(columns, self.has_styles)).collect();
         let mut out = io::stdout().lock();
         for (index, line) in lines.iter().enumerate() {
@@ -79,6 +96,12 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         restore();
     }
+}
+
+fn make_raw() -> io::Result<()> {
+    enable_raw_mode()?;
+    IS_RAW.store(true, Ordering::SeqCst);
+    execute!(io::stdout(), EnterAlternateScreen, cursor::Hide, Clear(ClearType::All))
 }
 
 fn restore() {
@@ -108,7 +131,13 @@ pub(super) fn inputs() -> Receiver<Input> {
 fn input_of(event: &Event) -> Option<Input> {
     match event {
         Event::Resize(columns, lines) => Some(Input::Size(*columns, *lines)),
-        Event::Key(key) if !key.is_release() => key_of(key).map(Input::Key),
+        Event::Key(key) if key.is_release() => None,
+        Event::Key(key)
+            if key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('z') =>
+        {
+            Some(Input::Stop)
+        }
+        Event::Key(key) => key_of(key).map(Input::Key),
         _ => None,
     }
 }
@@ -151,6 +180,7 @@ mod tests {
         ] {
             assert_eq!(key(code, modifiers), expected.map(Input::Key), "{code:?}");
         }
+        assert_eq!(key(KeyCode::Char('z'), KeyModifiers::CONTROL), Some(Input::Stop));
         assert_eq!(input_of(&Event::Resize(80, 24)), Some(Input::Size(80, 24)));
     }
 }

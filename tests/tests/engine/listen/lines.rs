@@ -118,3 +118,26 @@ async fn a_key_may_be_in_a_file_and_an_operators_key_names_a_tenant() {
     client.publish("order.paid", json!({})).await;
     listener.line_with("order.paid").await;
 }
+
+#[tokio::test]
+async fn a_signal_ends_it_while_nobody_reads_its_output() {
+    let (server, client) = engine().await;
+    let key = client.post("/keys", json!({"name": "k"})).await.expect(201);
+    let (remote, local) = (Receiver::start().await, Receiver::responding(long_answer).await);
+    hook(&client, &remote, json!({"paused": true})).await;
+    let target = local.url("/");
+    let options = ["--json", "--forward", &target];
+    let mut listener = Listener::start(server.base(), key["key"].as_str().unwrap(), &options).await;
+    // More than a pipe holds.
+    for n in 0..40 {
+        client.publish("order.paid", json!({"n": n})).await;
+        local.next().await;
+    }
+    listener.signal("-TERM").await;
+    let ended = tokio::time::timeout(hookwright_tests::TIMEOUT, listener.child.wait()).await;
+    assert_eq!(ended.expect("it ends in time").unwrap().code(), Some(0));
+}
+
+fn long_answer(_: &hookwright_tests::Arrival) -> Reply {
+    Reply::Status(200, Vec::new(), vec![b'a'; 4 << 10])
+}

@@ -89,8 +89,8 @@ impl ConfigEditor<'_> {
         Ok(permit)
     }
 
-    /// As [`Directory::permit_change`], for what removes or stops something: whoever has used up the changes of the day, such as
-    /// a thief with a key, must not keep the tenant from that. It is bounded by what was created.
+    /// As [`Directory::permit_change`], for what removes or stops something: a thief with a key, who has used up the changes of
+    /// the day, must not keep the tenant from that. It is bounded by what was created.
     pub(super) async fn permit_removal(&self, tenant: TenantId) -> Result<ChangePermit<'_>, DirectoryError> {
         self.directory.permit_change(tenant).await
     }

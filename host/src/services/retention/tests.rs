@@ -26,7 +26,7 @@ pub struct Days {
     events: Mutex<BTreeMap<EventKey, TenantId>>,
     held: Vec<(TenantId, EventKey, EventKey)>,
     unfinished: Mutex<BTreeSet<EventKey>>,
-    /// What is to be deleted together with one of these fails.
+    /// Deleting one of these fails, with all others of the same call.
     damaged: Mutex<BTreeSet<EventKey>>,
     /// What fails.
     failing: Mutex<BTreeSet<&'static str>>,

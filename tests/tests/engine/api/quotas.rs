@@ -144,7 +144,7 @@ async fn changes_are_limited_for_each_tenant_and_not_for_operators() {
         let seconds: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
         assert!((28_000..=28_800).contains(&seconds), "{seconds}");
     }
-    // Whoever has used them up cannot keep the tenant from stopping and removing things.
+    // A thief who has used them up cannot keep the tenant from stopping and removing things.
     client.patch(&hook_path, json!({"enabled": false})).await.expect(200);
     client.patch(&hook_path, json!({"enabled": true})).await.expect(429);
     client.send("DELETE", &key_path, "", &[]).await.expect(204);

@@ -34,7 +34,7 @@ pub(super) struct Queue {
     places: u64,
 }
 
-/// A delivery that is to be forwarded.
+/// A delivery to forward.
 struct Job {
     place: u64,
     tries: u32,

@@ -59,7 +59,7 @@ impl Terminal {
         Ok(rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP)?)
     }
 
-    /// The process was continued: whoever used the terminal meanwhile may have changed it.
+    /// The process was continued: other programs may have changed the terminal meanwhile.
     pub(super) fn go_on(&mut self) -> io::Result<()> {
         restore();
         self.shown.clear();

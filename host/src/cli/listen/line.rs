@@ -130,7 +130,7 @@ mod tests {
         let line = Line::of(Tone::Head, "abc").and(Tone::Plain, "defg");
         let texts: Vec<_> = line.wrapped(4).iter().map(Line::text).collect();
         assert_eq!(texts, ["abcd", "efg"]);
-        assert_eq!(line.wrapped(7), [line.clone()]);
+        assert_eq!(line.wrapped(7), std::slice::from_ref(&line));
         assert_eq!(Line::default().wrapped(4), [Line::default()]);
         let wide: Vec<_> = Line::of(Tone::Plain, "漢字漢").wrapped(3).iter().map(Line::text).collect();
         assert_eq!(wide, ["漢", "字", "漢"]);

@@ -8,7 +8,7 @@ use super::words;
 
 /// The widths of columns that do not grow.
 const TIME: usize = 8;
-const STATE: usize = 9;
+const STATE: usize = 10;
 const STATUS: usize = 8;
 const TOOK: usize = 8;
 const FORWARDED: usize = 13;
@@ -198,16 +198,16 @@ mod tests {
             "\
 hookwright listen  http://127.0.0.1:8080  connected
 forwarding to http://localhost:3000/  signed with whsec_x
-  TIME UTC  EVENT TYPE              HOOK                STATE      STATUS    TOOK      FORWARDED
-> 09:30:00  größe.漢字              hook_01m8rz4g3k2v1  pending                        …
-  09:30:00  order.paid              hook_01m8rz4g3k2v1  waiting    503       12 ms     200 3 ms
+  TIME UTC  EVENT TYPE             HOOK                STATE       STATUS    TOOK      FORWARDED
+> 09:30:00  größe.漢字             hook_01m8rz4g3k2v1  pending                         …
+  09:30:00  order.paid             hook_01m8rz4g3k2v1  waiting     503       12 ms     200 3 ms
 
 
 
 Enter details  r retry  f forward  p pause  ? keys  q quit"
         );
         let narrow = shown(&state(60, false));
-        assert!(narrow.contains("TIME UTC  EVENT TYPE         STATE "), "{narrow}");
+        assert!(narrow.contains("TIME UTC  EVENT TYPE        STATE "), "{narrow}");
         for columns in [1, 20, 45, 300] {
             let state = state(columns, true);
             assert!(

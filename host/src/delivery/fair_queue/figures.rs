@@ -1,5 +1,6 @@
 //! What monitoring asks.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::health::Class;
@@ -44,8 +45,10 @@ impl FairQueue {
     /// something in memory.
     pub(in crate::delivery) fn waiting(&self, now: Instant) -> Waiting {
         let runnable = |(id, tenant): (&TenantId, &Tenant)| {
-            let has_some = tenant.runnable.iter().any(|hooks| !hooks.is_empty());
-            has_some && self.may_start_of(*id)
+            let of_class = |(class, hooks): (Class, &VecDeque<HookId>)| {
+                !hooks.is_empty() && self.waits_for_room(*id, class)
+            };
+            Class::ALL.into_iter().zip(&tenant.runnable).any(of_class) && self.may_start_of(*id)
         };
         let first_lease_end = |queue: &HookQueue| {
             let waits = self.waits_for_engine(queue, now) && self.may_start_of(queue.tenant);
@@ -68,11 +71,21 @@ impl FairQueue {
         of_hook || !self.may_start_of(tenant)
     }
 
-    /// Whether the next delivery of a hook could start if there were room. What may have a receiver that does not answer waits
-    /// for the share of such receivers, which is no fault of the engine.
+    /// Whether the next delivery of a hook could start if there were room.
     fn waits_for_engine(&self, queue: &HookQueue, now: Instant) -> bool {
-        let class = queue.next_class(now);
-        class.is_some_and(|class| class <= Class::Unknown || self.shares.has_any(class))
+        queue.next_class(now).is_some_and(|class| self.waits_for_room(queue.tenant, class))
+    }
+
+    /// Whether a delivery of this class could start if there were room. What has a receiver that is slow or does not answer waits
+    /// for the share of such receivers, or for its tenant's part of it, which is no fault of the engine.
+    fn waits_for_room(&self, id: TenantId, class: Class) -> bool {
+        let held = self.tenants.get(&id).map_or(0, |tenant| tenant.held[class as usize]);
+        let has_share = || {
+            self.shares.has_any(class)
+                && (held == 0 || self.shares.has_more(class))
+                && self.shares.admits(class, held, self.in_flight_limit(id))
+        };
+        class <= Class::Unknown || has_share()
     }
 
     fn may_start_of(&self, id: TenantId) -> bool {

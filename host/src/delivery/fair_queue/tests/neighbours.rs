@@ -170,3 +170,16 @@ fn requests_to_hanging_receivers_go_round_robin_over_all_tenants() {
     }
     assert_eq!(begun.len(), 1_000);
 }
+
+#[test]
+fn what_waits_for_receivers_that_hang_does_not_wait_for_the_engine() {
+    let mut engine = Engine::new();
+    for round in 0..30 {
+        for hook in 0..60 {
+            engine.push(1, hook, round * 60 + hook);
+        }
+        engine.advance(Duration::from_secs(10) * (1 + u32::try_from(round).unwrap()));
+    }
+    assert!(engine.queue.figures().queued > 0, "its share is used up");
+    assert_eq!(engine.queue.waiting(engine.now()), Waiting::default());
+}

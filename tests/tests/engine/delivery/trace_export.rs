@@ -1,13 +1,9 @@
 //! Traces are exported by OTLP, to a collector on a socket.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use futures_util::{StreamExt as _, stream};
 use hookwright_tests::{Arrival, Client, Receiver, Reply, Server};
 use serde_json::json;
-use tokio::net::TcpStream;
-use tokio::sync::Notify;
 
 use super::otlp::{self, TraceSpan};
 use crate::{BINARY, hook};
@@ -162,36 +158,6 @@ async fn the_publisher_decides_what_is_sampled_and_without_it_the_ratio() {
     let request = one(&spans, "POST");
     let expected = format!("00-{}-{}-01", hex(&root.trace_id), hex(&request.span_id));
     assert_eq!(arrival.header("traceparent"), expected);
-}
-
-#[tokio::test]
-async fn spans_are_exported_at_the_end_although_an_attempt_used_up_the_grace() {
-    // More than go out together.
-    const REQUESTS: usize = 600;
-    let (gate, count) = (Arc::new(Notify::new()), AtomicUsize::new(0));
-    let held = Arc::clone(&gate);
-    let slow = Receiver::responding(move |_| match count.fetch_add(1, SeqCst) {
-        0 => Reply::Held(Arc::clone(&held)),
-        _ => Reply::status(200),
-    });
-    let grace = [("HOOKWRIGHT_SHUTDOWN_GRACE_MS", "200")];
-    let (collector, server, client) = Collector(slow.await).engine(&grace).await;
-    let receiver = Receiver::responding(|_| Reply::Never).await;
-    hook(&client, &receiver, json!({"types": ["hangs"]})).await;
-    let traced = client.with_header("traceparent", PARENT);
-    traced.publish("hangs", json!(1)).await;
-    receiver.next().await;
-    let others = (1..REQUESTS).map(|number| traced.publish("t", json!(number)));
-    stream::iter(others).buffer_unordered(16).for_each(async |_| {}).await;
-    let mut exported = decoded(&collector.0.next().await).len();
-    server.signal("-TERM").await;
-    // It closes when the attempt has used up its part of the grace.
-    let admin = server.admin().unwrap().trim_start_matches("http://");
-    while TcpStream::connect(admin).await.is_ok() {}
-    gate.notify_one();
-    while exported < REQUESTS {
-        exported += decoded(&collector.0.next().await).len();
-    }
 }
 
 #[tokio::test]

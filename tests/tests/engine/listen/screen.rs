@@ -109,7 +109,7 @@ async fn deliveries_are_selected_opened_and_retried_by_key() {
     assert!(terminal.emulator.screen().alternate_screen());
     let event = client.publish("order.paid", json!({"n": 1.5})).await;
     terminal.until(|screen| selected(screen).contains("order.paid")).await;
-    terminal.until(|screen| selected(screen).contains("waiting    500")).await;
+    terminal.until(|screen| selected(screen).contains("waiting     500")).await;
     terminal.press("j").await;
     terminal.until(|screen| selected(screen).contains("order.earlier")).await;
     terminal.press("\x1b[A").await;
@@ -126,7 +126,7 @@ async fn deliveries_are_selected_opened_and_retried_by_key() {
     terminal.until_text("TIME UTC").await;
     status.store(200, SeqCst);
     terminal.press("r").await;
-    terminal.until(|screen| selected(screen).contains("succeeded  200")).await;
+    terminal.until(|screen| selected(screen).contains("succeeded   200")).await;
     assert_eq!(client.finished(&event).await[0]["state"], "succeeded");
     terminal.press("?").await;
     terminal.until_text("Ctrl-C").await;

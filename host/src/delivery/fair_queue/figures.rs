@@ -46,7 +46,7 @@ impl FairQueue {
     pub(in crate::delivery) fn waiting(&self, now: Instant) -> Waiting {
         let runnable = |(id, tenant): (&TenantId, &Tenant)| {
             let of_class = |(class, hooks): (Class, &VecDeque<HookId>)| {
-                !hooks.is_empty() && self.waits_for_room(*id, class)
+                !hooks.is_empty() && self.lacks_only_room(*id, class)
             };
             Class::ALL.into_iter().zip(&tenant.runnable).any(of_class) && self.may_start_of(*id)
         };
@@ -73,12 +73,12 @@ impl FairQueue {
 
     /// Whether the next delivery of a hook could start if there were room.
     fn waits_for_engine(&self, queue: &HookQueue, now: Instant) -> bool {
-        queue.next_class(now).is_some_and(|class| self.waits_for_room(queue.tenant, class))
+        queue.next_class(now).is_some_and(|class| self.lacks_only_room(queue.tenant, class))
     }
 
     /// Whether a delivery of this class could start if there were room. What has a receiver that is slow or does not answer waits
     /// for the share of such receivers, or for its tenant's part of it, which is no fault of the engine.
-    fn waits_for_room(&self, id: TenantId, class: Class) -> bool {
+    fn lacks_only_room(&self, id: TenantId, class: Class) -> bool {
         let held = self.tenants.get(&id).map_or(0, |tenant| tenant.held[class as usize]);
         let has_share = || {
             self.shares.has_any(class)

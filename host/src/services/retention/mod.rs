@@ -1,7 +1,8 @@
 //! Deletes what is kept only for some time, in the background and in small steps.
 //!
-//! Tenants whose events are kept for the same time are a [`Class`]. A pass over all events, oldest first, deletes those of its
-//! tenants and goes on from there the next time. An event with a delivery that is not final is left behind, and looked at again.
+//! Tenants whose events are kept for the same time are a [`Class`](policy::Class). A pass over all events, oldest first, deletes
+//! those of its tenants and goes on from there the next time. An event with a delivery that is not final is left behind, and
+//! looked at again.
 //!
 //! A step deletes some events in one transaction, which the database's writer shares with others, and waits before the next one.
 //! The more events are too old, the shorter it waits: it keeps up with any rate of acceptance, and disturbs little otherwise.

@@ -248,6 +248,11 @@ pub struct Sessions {
     are_on: bool,
 }
 
+/// Whether what ends at `end` has not ended, and does so after `longest` at most.
+fn ends_within(now: UnixMillis, end: i64, longest: Duration) -> bool {
+    now.0 < end && end <= now.plus(longest).0
+}
+
 impl Sessions {
     /// Seals with the vault of the engine, so that all nodes of a database open the texts. Unless they `are_on`, none opens.
     #[must_use]
@@ -273,8 +278,7 @@ impl Sessions {
         let link: Link = self.open(link, Purpose::Link)?;
         let now = self.clock.now();
         let end = now.plus(Duration::from_secs(link.session_s));
-        let is_valid = now.0 < link.expires_at && link.expires_at <= now.plus(MAX_LINK).0;
-        is_valid.then(|| Session::new(link.grant, end, true))
+        ends_within(now, link.expires_at, MAX_LINK).then(|| Session::new(link.grant, end, true))
     }
 
     /// How long `session` lasts from now on.
@@ -319,8 +323,7 @@ impl Sessions {
     /// Whether it has not ended.
     #[must_use]
     pub fn is_valid(&self, session: &Session) -> bool {
-        let now = self.clock.now();
-        now.0 < session.expires_at && session.expires_at <= now.plus(MAX_SESSION).0
+        ends_within(self.clock.now(), session.expires_at, MAX_SESSION)
     }
 
     fn seal(&self, value: &impl Serialize, purpose: Purpose) -> String {

@@ -7,6 +7,10 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
+/// What a node answers before it does anything if it has not reached its database for some seconds, as happens when a busy
+/// machine held it up. It is safe to ask again.
+const OUT_OF_DATE: &str = "its configuration may be out of date";
+
 /// A client with an API key.
 #[derive(Clone)]
 pub struct Client {
@@ -106,10 +110,10 @@ impl Client {
         Ok(Response { status: head.status.as_u16(), headers: head.headers, bytes })
     }
 
-    /// Like [`Self::try_send`].
+    /// Like [`Self::try_send`], and again while the response is [`OUT_OF_DATE`].
     ///
     /// # Panics
-    /// If there is no response.
+    /// If there is no response, or that lasts longer than [`crate::TIMEOUT`].
     pub async fn send(
         &self,
         method: &str,
@@ -117,9 +121,10 @@ impl Client {
         body: impl Into<Bytes>,
         headers: &[(&str, &str)],
     ) -> Response {
-        self.try_send(method, path, body, headers)
-            .await
-            .unwrap_or_else(|error| panic!("{method} {path}: {error:#}"))
+        self.send_while(method, path, body.into(), headers, |response| {
+            String::from_utf8_lossy(&response.bytes).contains(OUT_OF_DATE)
+        })
+        .await
     }
 
     /// GETs `path` under `/api/v3`.
@@ -144,8 +149,7 @@ impl Client {
         self.send("PATCH", &format!("/api/v3{path}"), patch.to_string(), &headers).await
     }
 
-    /// Sends a request that may be repeated, and does so while the response is a 503 that says when to try again: a node that a
-    /// busy machine held up for seconds refuses requests until it has reached its database again.
+    /// Sends a request that may be repeated, and does so while the response is a 503 that says when to try again.
     ///
     /// # Panics
     /// If that lasts longer than [`crate::TIMEOUT`].
@@ -156,10 +160,25 @@ impl Client {
         body: impl Into<Bytes>,
         headers: &[(&str, &str)],
     ) -> Response {
-        let (began, body) = (std::time::Instant::now(), body.into());
+        let is_refused = |response: &Response| response.headers.contains_key("retry-after");
+        self.send_while(method, path, body.into(), headers, is_refused).await
+    }
+
+    async fn send_while(
+        &self,
+        method: &str,
+        path: &str,
+        body: Bytes,
+        headers: &[(&str, &str)],
+        is_refused: impl Fn(&Response) -> bool,
+    ) -> Response {
+        let began = std::time::Instant::now();
         loop {
-            let response = self.send(method, path, body.clone(), headers).await;
-            if response.status != 503 || !response.headers.contains_key("retry-after") {
+            let response = self
+                .try_send(method, path, body.clone(), headers)
+                .await
+                .unwrap_or_else(|error| panic!("{method} {path}: {error:#}"));
+            if response.status != 503 || !is_refused(&response) {
                 return response;
             }
             assert!(began.elapsed() < crate::TIMEOUT, "{method} {path}: still {response:?}");

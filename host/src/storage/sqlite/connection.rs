@@ -11,18 +11,24 @@ use std::time::Duration;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 use super::data_dir::DataDir;
-use super::errors::is_broken;
+use super::errors::{is_broken, is_busy};
 use super::health::WriteHealth;
 use super::script::{BEGIN, COMMIT};
 use super::wal;
 use crate::domain::HookId;
 use crate::storage::StorageError;
 
-/// How long a statement waits for a lock: only other programs, such as a backup, can hold one.
+/// How long a statement waits for a lock: only other programs, such as a backup, can hold one. Until its first commit,
+/// the writer waits as long each time: a start that fails is worse than one that waits.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a transaction of the writer waits for a lock: publishers wait with it.
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same after one that waited in vain, until one gets the lock. Otherwise each of those in the queue would wait as long as
+/// the first, one after the other.
+const HELD_LOCK_TIMEOUT: Duration = Duration::from_millis(100);
 /// How many deleted hooks are remembered; the next start finds deliveries of forgotten ones.
 const MAX_DELETED_HOOKS: usize = 100_000;
 
@@ -33,6 +39,10 @@ pub struct WriteConnection {
     /// A transaction has begun and not ended.
     open: bool,
     options: Option<SqliteConnectOptions>,
+    /// How long the connection waits for locks, if that is known.
+    busy_timeout: Option<Duration>,
+    /// How long the next transaction waits for its lock.
+    lock_timeout: Duration,
     deleted_hooks: HashSet<HookId>,
     health: Arc<WriteHealth>,
     /// Held as long as anything can be written. The last field: it is dropped after the connection.
@@ -94,9 +104,16 @@ pub fn write_options(file: SqliteConnectOptions) -> SqliteConnectOptions {
 impl WriteConnection {
     /// A connection that is opened at its first use.
     pub fn new(file: SqliteConnectOptions, lock: DataDir, health: Arc<WriteHealth>) -> Self {
-        let options = Some(write_options(file));
-        let (deleted_hooks, lock) = (HashSet::new(), Some(lock));
-        Self { connection: None, open: false, options, deleted_hooks, health, lock }
+        Self {
+            connection: None,
+            open: false,
+            options: Some(write_options(file)),
+            busy_timeout: None,
+            lock_timeout: BUSY_TIMEOUT,
+            deleted_hooks: HashSet::new(),
+            health,
+            lock: Some(lock),
+        }
     }
 
     /// The connection, outside any transaction.
@@ -107,24 +124,37 @@ impl WriteConnection {
         let options = self.options.as_ref().ok_or(StorageError::Closed)?;
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => options.connect().await?,
+            None => {
+                self.busy_timeout = Some(BUSY_TIMEOUT);
+                options.connect().await?
+            }
         };
         Ok(self.connection.insert(connection))
     }
 
+    /// Sets how long statements outside transactions wait for locks, until the next transaction.
+    pub async fn set_busy_timeout(&mut self, timeout: Duration) -> Result<(), StorageError> {
+        self.connection().await?;
+        // This future may be dropped while the statement runs.
+        if self.busy_timeout.take() != Some(timeout) {
+            let sql = AssertSqlSafe(format!("PRAGMA busy_timeout = {}", timeout.as_millis()));
+            sqlx::query(sql).fetch_all(self.connection().await?).await?;
+        }
+        self.busy_timeout = Some(timeout);
+        Ok(())
+    }
+
     /// Begins a transaction. Its result must be given to [`Self::finish`].
     pub async fn begin(&mut self) -> Result<&mut SqliteConnection, StorageError> {
-        let health = Arc::clone(&self.health);
-        let connection = self.about_to_begin().await?;
-        let begun = sqlx::query(BEGIN).execute(&mut *connection).await.map_err(StorageError::from);
-        begun.inspect_err(|error| health.failed(error))?;
-        Ok(connection)
+        let begun = sqlx::query(BEGIN).execute(self.about_to_begin().await?).await;
+        begun.map_err(StorageError::from).inspect_err(|error| self.failed(error))?;
+        self.connection.as_mut().ok_or(StorageError::Closed)
     }
 
     /// The connection, for a script that begins a transaction. Its result must be given to [`Self::finish`], or to
     /// [`Self::finish_committed`] if the script also commits.
     pub async fn about_to_begin(&mut self) -> Result<&mut SqliteConnection, StorageError> {
-        self.connection().await?;
+        self.set_busy_timeout(self.lock_timeout).await?;
         // Set before the statement, since this future may be dropped while it runs.
         self.open = true;
         self.connection.as_mut().ok_or(StorageError::Closed)
@@ -144,17 +174,25 @@ impl WriteConnection {
         let error = match result {
             Ok(value) => {
                 self.open = false;
+                self.lock_timeout = LOCK_TIMEOUT;
                 self.health.committed();
                 return Ok(value);
             }
             Err(error) => error,
         };
         self.rollback().await;
-        self.health.failed(&error);
+        self.failed(&error);
         if is_broken(&error) {
             self.connection = None;
         }
         Err(error)
+    }
+
+    fn failed(&mut self, error: &StorageError) {
+        self.health.failed(error);
+        if is_busy(error) && self.lock_timeout < BUSY_TIMEOUT {
+            self.lock_timeout = HELD_LOCK_TIMEOUT;
+        }
     }
 
     async fn rollback(&mut self) {
@@ -203,6 +241,10 @@ impl WriteConnection {
     pub async fn close(&mut self) -> Result<(), StorageError> {
         if self.open {
             self.rollback().await;
+        }
+        if self.connection.is_some() {
+            // If it fails, the checkpoint fails as well.
+            _ = self.set_busy_timeout(BUSY_TIMEOUT).await;
         }
         self.options = None;
         let closed = match self.connection.take() {

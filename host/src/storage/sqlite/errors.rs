@@ -27,6 +27,11 @@ pub fn is_constraint(error: &StorageError) -> bool {
     matches!(kind, Some(ErrorKind::UniqueViolation | ErrorKind::NotNullViolation | ErrorKind::CheckViolation))
 }
 
+/// Whether another program holds the lock of the database: `BUSY`.
+pub fn is_busy(error: &StorageError) -> bool {
+    primary_code(error) == Some(5)
+}
+
 /// The code of a failure that lies with the disk: `READONLY`, `IOERR`, `CORRUPT`, `FULL`, `CANTOPEN`, `NOTADB`.
 pub fn disk_failure(error: &StorageError) -> Option<u32> {
     primary_code(error).filter(|code| matches!(*code, 8 | 10 | 11 | FULL | 14 | 26))

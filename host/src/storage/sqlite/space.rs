@@ -3,9 +3,6 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnection;
-
-use super::connection::BUSY_TIMEOUT;
 use super::stores::SqliteStores;
 use crate::storage::StorageError;
 
@@ -41,20 +38,12 @@ pub(super) async fn forget_log(stores: &SqliteStores) -> Result<(), StorageError
         return Ok(());
     }
     let mut writer = stores.writer().await;
-    let connection = writer.connection().await?;
-    set_busy_timeout(connection, Duration::ZERO).await?;
-    let emptied: Result<(i64, i64, i64), _> =
-        sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await;
-    set_busy_timeout(connection, BUSY_TIMEOUT).await?;
+    writer.set_busy_timeout(Duration::ZERO).await?;
+    let query = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)");
+    let emptied: Result<(i64, i64, i64), _> = query.fetch_one(writer.connection().await?).await;
     let is_busy = emptied.map(|(is_busy, ..)| is_busy != 0).unwrap_or(true);
     if is_busy {
         stores.log_has_erased.store(true, Ordering::Release);
     }
-    Ok(())
-}
-
-async fn set_busy_timeout(connection: &mut SqliteConnection, timeout: Duration) -> Result<(), StorageError> {
-    let sql = sqlx::AssertSqlSafe(format!("PRAGMA busy_timeout = {}", timeout.as_millis()));
-    sqlx::query(sql).fetch_all(connection).await?;
     Ok(())
 }

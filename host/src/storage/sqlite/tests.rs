@@ -17,6 +17,7 @@ use crate::storage::{Accepted, Database as _, DeliveryQuery, NewDelivery, Revisi
 mod bench;
 mod damage;
 mod erasing;
+mod locked;
 mod restoring;
 mod retention;
 mod sealing;

@@ -24,7 +24,7 @@ async fn a_reader_keeps_the_log_and_nobody_from_writing() {
     let began = clock::monotonic();
     store.erase_late(NOW).await.unwrap();
     world.store(world.event()).await;
-    assert!(clock::elapsed(began) < connection::BUSY_TIMEOUT / 2, "{:?}", clock::elapsed(began));
+    assert!(clock::elapsed(began) < connection::LOCK_TIMEOUT / 2, "{:?}", clock::elapsed(began));
     assert!(log() > 0);
     sqlx::query("COMMIT").execute(&mut reader).await.unwrap();
     reader.close().await.unwrap();

@@ -301,6 +301,28 @@ async fn a_node_waits_for_connections_and_for_a_database_that_can_be_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_log_says_why_there_is_no_connection_and_responses_do_not() {
+    let world = World::new().await;
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let environment = [("HOOKWRIGHT_DATABASE", world.proxied.as_str())];
+    let node = Server::start_logging_to(BINARY, &environment, log.reopen().unwrap()).await;
+    let client = node.tenant("acme").await;
+    let publish = ("POST", "/api/v3/events", event(), vec![]);
+    world.run_and_disconnect("ALTER ROLE engine CONNECTION LIMIT 0").await;
+    let began = Instant::now();
+    loop {
+        let response = until(&client, &publish, 503).await;
+        let words = String::from_utf8_lossy(&response.bytes).into_owned();
+        assert!(!words.contains("too many connections"), "{words}");
+        let log = std::fs::read_to_string(log.path()).unwrap();
+        if log.contains("cannot connect: PostgreSQL says: too many connections") {
+            break;
+        }
+        assert!(began.elapsed() < hookwright_tests::TIMEOUT, "{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_command_shows_who_is_alive() {
     let world = World::new().await;
     let url = world.database.url();

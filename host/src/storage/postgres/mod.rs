@@ -3,7 +3,7 @@
 //! - An event is committed with others in one round trip: see [`acceptor`]. Its row names its deliveries.
 //! - The node that accepted an event delivers it. Until there is more to say, a delivery has no row: see [`rowless`].
 //! - Records are inserted once, in batches: see [`recording`]. Only what is due later is in a table of rows that change.
-//! - A database that does not answer is given up after some seconds: see [`pool`].
+//! - A database that does not answer is given up after some seconds: see [`pool`] and [`connect_failure`].
 //! - A node that does not answer loses its work to another: see [`nodes`] and [`heartbeat`].
 //! - What must be atomic across several statements is a function in the database, so that it is one round trip and works
 //!   through a pooler that keeps a connection for one transaction only.
@@ -17,6 +17,7 @@ mod claim_bounds;
 mod claims;
 mod clock_steps;
 mod connect;
+mod connect_failure;
 mod database;
 mod days;
 mod deliveries;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Executor as _;
 use sqlx_postgres::PgPoolOptions;
 
+use super::connect_failure::ConnectFailure;
 use super::database::PostgresDatabase;
 use super::kept_connections::KeptConnections;
 use super::node_name::NodeName;
@@ -20,13 +20,6 @@ use crate::vault::Vault;
 
 /// How long a call waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A statement fails if others hold a lock for so long: otherwise it would wait on the server long after the engine has given it
-/// up, and a table that somebody locks would take all connections. The engine gives a statement up after ten seconds, with the
-/// wait for a connection, and a heartbeat after five: that may then go on waiting on the server for some seconds. Poolers that
-/// share connections between clients, such as PgBouncer in its transaction mode, keep the setting for others that use the same
-/// database and user.
-const LOCK_TIMEOUT: &str = "SET lock_timeout = '8s'";
 
 /// However busy the node is, it shows that it is alive, and looks for changes of configuration.
 const HEARTBEAT_CONNECTIONS: u32 = 2;
@@ -51,13 +44,15 @@ pub struct PostgresOptions {
 /// engine migrated the database; else the error of the database.
 pub async fn open(options: PostgresOptions, vault: Arc<Vault>) -> Result<PostgresDatabase, StorageError> {
     let connect = connect::options(&options.url, "hookwright")?;
-    // Poolers refuse it among the options of a connection.
-    let pools =
-        PgPoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false).after_connect(
-            |connection, _| Box::pin(async move { connection.execute(LOCK_TIMEOUT).await.map(drop) }),
-        );
+    let pools = PgPoolOptions::new()
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .after_connect(|connection, _| Box::pin(connect::prepare(connection)));
     let most = options.connections.saturating_sub(HEARTBEAT_CONNECTIONS).max(1);
-    let pool = pools.clone().max_connections(most).connect_with(connect.clone()).await?;
+    let pool = match pools.clone().max_connections(most).connect_with(connect.clone()).await {
+        Ok(pool) => pool,
+        Err(error) => return Err(ConnectFailure::default().explain(error, &connect).await.into()),
+    };
     let heartbeat_pool = pools.max_connections(HEARTBEAT_CONNECTIONS).connect_lazy_with(connect);
     schema::migrate(&mut *pool.acquire().await?).await?;
     sealing::check_key(&mut *pool.acquire().await?, &vault).await?;

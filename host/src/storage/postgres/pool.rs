@@ -16,6 +16,7 @@ use sqlx::{Either, Execute, Executor, SqlStr};
 use sqlx_core::describe::Describe;
 use sqlx_postgres::{PgPool, PgQueryResult, PgRow, PgStatement, PgTransaction, PgTypeInfo, Postgres};
 
+use super::connect_failure::ConnectFailure;
 use super::errors::is_disconnected;
 use crate::clock;
 
@@ -45,6 +46,7 @@ struct PoolState {
     current: RwLock<Current>,
     /// How many statements have succeeded.
     succeeded: AtomicU64,
+    connect_failure: ConnectFailure,
 }
 
 #[derive(Debug)]
@@ -61,7 +63,8 @@ impl BoundedPool {
     /// A pool that begins with the connections of `pool`.
     pub fn new(pool: PgPool) -> Self {
         let current = RwLock::new(Current { pool, generation: 0, replaced_at: None, is_closed: false });
-        Self(Arc::new(PoolState { current, succeeded: AtomicU64::new(0) }))
+        let (succeeded, connect_failure) = (AtomicU64::new(0), ConnectFailure::default());
+        Self(Arc::new(PoolState { current, succeeded, connect_failure }))
     }
 
     /// Begins a transaction. Its statements have no limit of their own: see [`Self::bounded`].
@@ -80,12 +83,12 @@ impl BoundedPool {
     }
 
     async fn begin_with(&self, begin: &'static str) -> Result<PgTransaction<'static>, sqlx::Error> {
-        let begun = self.with_pool(|pool| async move { pool.begin_with(begin).await }).await;
-        match begun {
+        match self.try_with_pool(|pool| async move { pool.begin_with(begin).await }).await {
             // The connection had been idle since before the server's restart.
             Err(error) if is_disconnected(&error) => {
                 self.with_pool(|pool| async move { pool.begin_with(begin).await }).await
             }
+            Err(error) => Err(self.explain(error).await),
             begun => begun,
         }
     }
@@ -111,14 +114,14 @@ impl BoundedPool {
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         let ((_, generation), succeeded) = (self.current(), self.succeeded());
-        let done = tokio::time::timeout(limit, work).await;
-        done.unwrap_or_else(|_| {
-            // Otherwise it may only have waited for connections that others use.
-            if self.succeeded() == succeeded {
-                self.replace(generation);
-            }
-            Err(timed_out().into())
-        })
+        if let Ok(done) = tokio::time::timeout(limit, work).await {
+            return done;
+        }
+        // Otherwise it may only have waited for connections that others use.
+        if self.succeeded() == succeeded {
+            self.replace(generation);
+        }
+        Err(self.explain(timed_out()).await.into())
     }
 
     /// Closes all connections for good.
@@ -139,6 +142,16 @@ impl BoundedPool {
         &self,
         work: impl FnOnce(PgPool) -> F,
     ) -> Result<T, sqlx::Error> {
+        match self.try_with_pool(work).await {
+            Err(error) => Err(self.explain(error).await),
+            done => done,
+        }
+    }
+
+    async fn try_with_pool<T, F: Future<Output = Result<T, sqlx::Error>>>(
+        &self,
+        work: impl FnOnce(PgPool) -> F,
+    ) -> Result<T, sqlx::Error> {
         let (pool, generation) = self.current();
         // The wait for a connection has a limit of its own, which is much less.
         let done = tokio::time::timeout(STATEMENT_TIMEOUT, work(pool)).await;
@@ -154,6 +167,12 @@ impl BoundedPool {
             Err(_) => {}
         }
         done
+    }
+
+    /// The error with the reason why no connection can be made, if there is one.
+    async fn explain(&self, error: sqlx::Error) -> sqlx::Error {
+        let options = self.current().0.connect_options();
+        self.0.connect_failure.explain(error, &options).await
     }
 
     fn current(&self) -> (PgPool, u64) {

@@ -38,6 +38,11 @@ impl TestDatabase {
         Some(Self { url: format!("{server}/{name}") })
     }
 
+    /// One that may not be there.
+    pub fn at(url: String) -> Self {
+        Self { url }
+    }
+
     /// Its URL.
     pub fn url(&self) -> &str {
         &self.url

@@ -190,8 +190,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = |days: i64| UnixMillis(NOW.0 + days * DAY);
         let minutes = |minutes| Duration::from_secs(60 * minutes);
-        // Each row: the clock at a start in days; how far it is trusted then, and for how many minutes it has been ahead of that; and
-        // both as they are before the stop.
+        // Each row: the clock at a start in days; how far it is trusted then, and for how many minutes it has been ahead of that;
+        // and both as they are before the stop.
         for (what, clock, (trusted, ahead), (noted, ahead_then)) in [
             ("the first start", 0, (UnixMillis::MAX, 0), (at(0), 0)),
             ("a day later", 1, (UnixMillis::MAX, 0), (at(1), 0)),

@@ -64,7 +64,7 @@ async fn a_check_finds_each_kind_of_damage_and_nothing_else() {
         ("rows", "UPDATE events SET deliveries = '{'"),
         ("rows", "UPDATE deliveries SET made_by = 9"),
         ("rows", "UPDATE tenants SET options = '[]'"),
-        ("rows", "UPDATE api_keys SET hash = x'00'"),
+        ("rows", "UPDATE api_keys SET scopes = '{'"),
         ("rows", "UPDATE hooks SET subscription = '{}'"),
         ("rows", "UPDATE plugin_versions SET roles = '['"),
         ("rows", "UPDATE audit_log SET changes = ''"),

@@ -293,9 +293,7 @@ async fn close(
         let error = &error as &dyn std::error::Error;
         tracing::warn!(error, "cannot store when keys were last used");
     }
-    if let Err(error) = database.note_clock(sources.now(), sources.trusted_now()).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
-    }
+    past::note_clock(database, sources.now(), &sources.trusted).await;
     delivery::log_left_out();
     database.close().await.context("cannot close the database")
 }

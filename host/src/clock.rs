@@ -1,7 +1,7 @@
 //! The only place that reads clocks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::domain::UnixMillis;
@@ -35,30 +35,43 @@ impl Clock for SystemClock {
 /// Up to which time the wall clock is trusted where something is deleted because of its age: a clock that is far ahead by mistake
 /// must not delete everything.
 #[derive(Debug)]
-pub struct TrustedUntil(AtomicI64);
+pub struct TrustedUntil {
+    limit: AtomicI64,
+    ahead_ms: AtomicU64,
+}
 
 impl TrustedUntil {
-    /// With this limit.
+    /// With this limit. `ahead_for` is for how long the clock was seen far ahead of it, in this run and earlier ones.
     #[must_use]
-    pub fn new(limit: UnixMillis) -> Self {
-        Self(AtomicI64::new(limit.0))
+    pub fn new(limit: UnixMillis, ahead_for: Duration) -> Self {
+        let trusted = Self { limit: AtomicI64::default(), ahead_ms: AtomicU64::default() };
+        trusted.set(limit, ahead_for);
+        trusted
     }
 
     /// The limit.
     #[must_use]
     pub fn get(&self) -> UnixMillis {
-        UnixMillis(self.0.load(Ordering::Relaxed))
+        UnixMillis(self.limit.load(Ordering::Relaxed))
+    }
+
+    /// For how long the clock was seen far ahead of the limit; zero if it is not.
+    #[must_use]
+    pub fn ahead_for(&self) -> Duration {
+        Duration::from_millis(self.ahead_ms.load(Ordering::Relaxed))
     }
 
     /// Sets another limit.
-    pub fn set(&self, limit: UnixMillis) {
-        self.0.store(limit.0, Ordering::Relaxed);
+    pub fn set(&self, limit: UnixMillis, ahead_for: Duration) {
+        let ahead_ms = u64::try_from(ahead_for.as_millis()).unwrap_or(u64::MAX);
+        self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+        self.limit.store(limit.0, Ordering::Relaxed);
     }
 }
 
 impl Default for TrustedUntil {
     fn default() -> Self {
-        Self::new(UnixMillis::MAX)
+        Self::new(UnixMillis::MAX, Duration::ZERO)
     }
 }
 

@@ -23,7 +23,7 @@ const EVERY: Duration = Duration::from_secs(5);
 const SMALL_STEP_MS: i64 = 1_000;
 /// A larger jump ahead is not trusted at once.
 const LARGE_JUMP_MS: i64 = 3_600_000;
-/// After this time a jump ahead is trusted.
+/// After this time a jump ahead is trusted. Time for which the engine does not run does not count.
 const TRUSTED_AFTER_MS: i64 = 3_600_000;
 /// The next comparison may be late by so much.
 const LATE_MS: i64 = 60_000;
@@ -43,32 +43,33 @@ pub struct ClockWatch {
 struct Trust {
     /// The time until which it is.
     until: i64,
-    /// When the wall clock jumped far ahead of that, by the boot clock.
-    ahead_since: Option<i64>,
+    /// Whether the wall clock was far ahead of that when it was last compared.
+    is_ahead: bool,
+    /// For how long it was, in milliseconds, with what was noted before the start.
+    ahead_ms: i64,
 }
 
 impl Trust {
-    fn of(until: i64) -> Self {
-        Self { until, ahead_since: None }
+    fn of(until: i64, ahead_ms: i64) -> Self {
+        Self { until, is_ahead: false, ahead_ms }
     }
 
     /// Compares again after `passed`. Returns the size of a jump ahead that was just seen.
-    fn compare(&mut self, wall: i64, boot: i64, passed: i64) -> Option<Duration> {
+    fn compare(&mut self, wall: i64, passed: i64) -> Option<Duration> {
         let expected = self.until + passed;
         let ahead = wall - expected;
-        let mut jumped_ahead = None;
-        self.until = wall;
-        if ahead > LARGE_JUMP_MS {
-            if self.ahead_since.is_none() {
-                jumped_ahead = Some(Duration::from_millis(ahead.unsigned_abs()));
-            }
-            let since = *self.ahead_since.get_or_insert(boot);
-            if boot - since < TRUSTED_AFTER_MS {
-                self.until = expected;
-            }
+        if ahead <= LARGE_JUMP_MS {
+            *self = Self::of(wall, 0);
+            return None;
         }
-        if self.until == wall {
-            self.ahead_since = None;
+        let jumped_ahead = (!self.is_ahead).then(|| Duration::from_millis(ahead.unsigned_abs()));
+        if self.is_ahead {
+            self.ahead_ms += passed;
+        }
+        if self.ahead_ms < TRUSTED_AFTER_MS {
+            (self.until, self.is_ahead) = (expected, true);
+        } else {
+            *self = Self::of(wall, 0);
         }
         jumped_ahead
     }
@@ -87,15 +88,18 @@ pub struct Comparison {
     pub deletes_late: Option<Duration>,
     /// Until then, the clock is trusted where something is deleted because of its age.
     pub trusted: UnixMillis,
+    /// For how long the clock was seen far ahead of that; zero if it is not.
+    pub ahead_for: Duration,
 }
 
 impl ClockWatch {
     /// Starts with the current time of both clocks, in milliseconds. `trusted` is how far the clock is trusted where something is
     /// deleted because of its age: no further, if that is earlier.
     #[must_use]
-    pub fn new(wall: UnixMillis, boot: i64, trusted: UnixMillis) -> Self {
-        let for_deletion = Trust::of(wall.min(trusted).0);
-        Self { wall: wall.0, boot, for_ids: Trust::of(wall.0), for_deletion }
+    pub fn new(wall: UnixMillis, boot: i64, trusted: &TrustedUntil) -> Self {
+        let ahead_ms = i64::try_from(trusted.ahead_for().as_millis()).unwrap_or(i64::MAX);
+        let for_deletion = Trust::of(wall.min(trusted.get()).0, ahead_ms);
+        Self { wall: wall.0, boot, for_ids: Trust::of(wall.0, 0), for_deletion }
     }
 
     /// The latest time that ids may carry, with a margin for a late comparison.
@@ -109,11 +113,12 @@ impl ClockWatch {
         let passed = (boot - self.boot).max(0);
         let back = self.wall + passed - wall.0;
         let set_back = (back >= SMALL_STEP_MS).then(|| Duration::from_millis(back.unsigned_abs()));
-        let jumped_ahead = self.for_ids.compare(wall.0, boot, passed);
-        let deletes_late = self.for_deletion.compare(wall.0, boot, passed);
+        let jumped_ahead = self.for_ids.compare(wall.0, passed);
+        let deletes_late = self.for_deletion.compare(wall.0, passed);
         let trusted = UnixMillis(self.for_deletion.until + LATE_MS);
+        let ahead_for = Duration::from_millis(self.for_deletion.ahead_ms.unsigned_abs());
         (self.wall, self.boot) = (wall.0, boot);
-        Comparison { set_back, jumped_ahead, ceiling: self.ceiling(), deletes_late, trusted }
+        Comparison { set_back, jumped_ahead, ceiling: self.ceiling(), deletes_late, trusted, ahead_for }
     }
 }
 
@@ -173,8 +178,7 @@ impl StepsBack {
 
 /// Compares the clocks until `stop`.
 pub async fn run(dependents: Dependents, stop: CancellationToken) {
-    let trusted = dependents.trusted.get();
-    let mut watch = ClockWatch::new(dependents.clock.now(), clock::since_boot_ms(), trusted);
+    let mut watch = ClockWatch::new(dependents.clock.now(), clock::since_boot_ms(), &dependents.trusted);
     dependents.ids.set_ceiling(watch.ceiling());
     let mut steps = StepsBack::default();
     let mut ticks = tokio::time::interval(EVERY);
@@ -187,7 +191,7 @@ pub async fn run(dependents: Dependents, stop: CancellationToken) {
         let now = dependents.clock.now();
         let seen = watch.compare(now, clock::since_boot_ms());
         dependents.ids.set_ceiling(seen.ceiling);
-        dependents.trusted.set(seen.trusted);
+        dependents.trusted.set(seen.trusted, seen.ahead_for);
         if let Some(by) = seen.jumped_ahead {
             tracing::error!(
                 seconds = by.as_secs(),
@@ -197,8 +201,9 @@ pub async fn run(dependents: Dependents, stop: CancellationToken) {
         if let Some(by) = seen.deletes_late {
             tracing::warn!(
                 seconds = by.as_secs(),
+                seconds_before = seen.ahead_for.as_secs(),
                 "the clock is far ahead of what was seen last: it was set, or the engine did not run for so long; what is \
-                 older than its retention is deleted if that lasts for an hour"
+                 older than its retention is deleted if that lasts for an hour, counting earlier runs"
             );
         }
         if let Some(by) = seen.set_back {
@@ -228,7 +233,7 @@ mod tests {
     /// Each row: milliseconds that passed, how far the wall clock is from right; set back by, ids' ceiling from right.
     #[test]
     fn steps_back_are_noticed_and_ids_follow_a_jump_ahead_only_when_it_lasts() {
-        let mut watch = ClockWatch::new(UnixMillis(NOW), 0, UnixMillis::MAX);
+        let mut watch = ClockWatch::new(UnixMillis(NOW), 0, &TrustedUntil::default());
         let mut right = 0;
         let century = 100 * 365 * DAY;
         for (what, passed, off, set_back, ceiling) in [
@@ -253,33 +258,52 @@ mod tests {
         }
     }
 
-    /// Each row: what was seen before the start, and how far from right the clock is, minutes after it; how far it is trusted then.
+    /// Each row: what was seen before the start, and for how many minutes the clock was ahead of that then; then, minutes after the
+    /// start, how far from right the clock is, how far it is trusted, and for how many minutes it was ahead.
     #[test]
     fn a_start_far_ahead_of_what_was_seen_last_deletes_nothing_for_an_hour() {
         const MINUTE: i64 = HOUR / 60;
-        for (what, seen, clock) in [
-            ("an ordinary start", UnixMillis::MAX, &[(1, 0, 0), (2, 0, 0)][..]),
+        for (what, seen, before, clock) in [
+            ("an ordinary start", UnixMillis::MAX, 0, &[(1, 0, 0, 0), (2, 0, 0, 0)][..]),
             (
                 "it did not run for a month",
                 UnixMillis(NOW - 30 * DAY),
-                &[(1, 0, -30 * DAY), (59, 0, -30 * DAY), (62, 0, 0), (63, 0, 0)],
+                0,
+                &[(1, 0, -30 * DAY, 0), (59, 0, -30 * DAY, 58), (62, 0, 0, 0), (63, 0, 0, 0)],
+            ),
+            (
+                "and was started again after 40 minutes",
+                UnixMillis(NOW - 30 * DAY),
+                40,
+                &[(1, 0, -30 * DAY, 40), (20, 0, -30 * DAY, 59), (22, 0, 0, 0), (23, 0, 0, 0)],
             ),
             (
                 "it starts a year ahead, which is mended",
                 UnixMillis(NOW - DAY),
-                &[(1, 365 * DAY, -DAY), (2, 0, -DAY), (70, 0, 0)],
+                0,
+                &[(1, 365 * DAY, -DAY, 0), (2, 0, -DAY, 1), (70, 0, 0, 0)],
             ),
             (
                 "set back by the mending, the jump is less than an hour",
                 UnixMillis(NOW),
-                &[(1, 365 * DAY, 0), (2, 0, 0)],
+                0,
+                &[(1, 365 * DAY, 0, 0), (2, 0, 0, 0)],
+            ),
+            (
+                "what was seen before the mending does not count for the next jump",
+                UnixMillis(NOW),
+                50,
+                &[(1, 0, 0, 0), (2, 365 * DAY, 0, 0), (61, 365 * DAY, 0, 59), (63, 365 * DAY, 365 * DAY, 0)],
             ),
         ] {
-            let mut watch = ClockWatch::new(UnixMillis(NOW + clock[0].1), 0, seen);
-            for (minutes, off, trusted) in clock {
+            let before = Duration::from_secs(60 * before);
+            let trusted = TrustedUntil::new(seen, before);
+            let mut watch = ClockWatch::new(UnixMillis(NOW + clock[0].1), 0, &trusted);
+            for (minutes, off, trusted, ahead) in clock {
                 let right = minutes * MINUTE;
                 let seen = watch.compare(UnixMillis(NOW + right + off), right);
                 assert_eq!(seen.trusted.0 - LATE_MS - NOW - right, *trusted, "{what}, after {minutes}");
+                assert_eq!(seen.ahead_for, Duration::from_secs(60 * ahead), "{what}, after {minutes}");
             }
         }
     }

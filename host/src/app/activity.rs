@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{self, Clock};
+use crate::clock;
 use crate::delivery::{Dispatcher, HookStats};
 use crate::directory::Directory;
 use crate::domain::{NodeNumber, UnixMillis};
@@ -43,11 +43,11 @@ pub(super) fn spawn(
 pub(super) fn count(
     node: NodeNumber,
     stores: &Storage,
-    clock: &Arc<dyn Clock>,
+    sources: &Sources,
 ) -> (CancellationToken, Arc<HookStats>) {
     let stop = CancellationToken::new();
     let stats = HookStats::new(node, Arc::clone(&stores.hook_stats));
-    let run = Arc::clone(&stats).run(Arc::clone(clock));
+    let run = Arc::clone(&stats).run(sources.clone());
     tokio::spawn(stop.clone().run_until_cancelled_owned(run));
     (stop, stats)
 }

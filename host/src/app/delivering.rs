@@ -59,7 +59,7 @@ pub(super) async fn start(
     let connector = egress::connector(config, listeners, directory)?;
     let recorder = Recorder::start(cores.first(), Arc::clone(&stores.deliveries), Arc::clone(&dispatcher));
     let clients = DeliveryClient::siblings(&connector, cores.runtimes().len(), files.idle);
-    let (stop_feeding, stats) = activity::count(node, &stores, &sources.clock);
+    let (stop_feeding, stats) = activity::count(node, &stores, sources);
     let (parts, observers) = ((&sandbox, &recorder), (&health, &notices, &stats, traces));
     let masked_headers = Arc::new(MaskedHeaders::new(config.masked_headers.clone()));
     let workers = workers::make(&masked_headers, clients, sources, directory, parts, observers);

@@ -32,7 +32,7 @@ pub(super) fn spawn(
         directory: Arc::clone(directory),
         deliveries: Arc::clone(&deliveries),
     };
-    tokio::spawn(past::note_clock(Arc::clone(database), sources.clone(), stop.clone()));
+    tokio::spawn(past::keep_noting_clock(Arc::clone(database), sources.clone(), stop.clone()));
     let dependents = clock_watch::Dependents {
         clock: Arc::clone(clock),
         ids: Arc::clone(&sources.ids),

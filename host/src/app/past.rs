@@ -11,7 +11,7 @@ use crate::domain::ids::IdGenerator;
 use crate::domain::{EventKey, NodeNumber, UnixMillis};
 use crate::random::SystemRandom;
 use crate::sources::Sources;
-use crate::storage::{Database, FURTHEST_AHEAD};
+use crate::storage::{Database, FURTHEST_AHEAD, NotedClock};
 
 /// A clock that was this far ahead of what was seen last is taken as right.
 const SMALL_DIFFERENCE: Duration = Duration::from_secs(60);
@@ -45,8 +45,11 @@ async fn recover(database: &dyn Database, node: NodeNumber, now: UnixMillis) -> 
         tracing::info!(deliveries = recovered, "recovered deliveries of an earlier process");
     }
     let last_id = last_id(database, now).await?;
-    let trusted = trusted_until(database, now).await?;
-    follow_clock(database, last_id, now, now.min(trusted.get())).await?;
+    let noted = database.noted_clock().await.context("cannot read the database")?;
+    let trusted = trusted_until(noted, now);
+    let seen = noted.seen.unwrap_or_else(|| EventKey(last_id).created_at());
+    follow_clock(database, seen, now).await?;
+    note_clock(database, now, &trusted).await;
     Ok((last_id, trusted))
 }
 
@@ -65,29 +68,19 @@ async fn last_id(database: &dyn Database, now: UnixMillis) -> Result<i64> {
 }
 
 /// How far the clock is trusted. If it is far ahead of what the engine saw last, the engine did not run for so long, or the clock
-/// is wrong.
-async fn trusted_until(database: &dyn Database, now: UnixMillis) -> Result<TrustedUntil> {
-    let mut seen = database.clock_last_trusted().await.context("cannot read the database")?;
-    if seen.is_none() {
-        // The engine before noted only what the clock showed.
-        seen = database.clock_last_seen().await.context("cannot read the database")?;
-    }
-    Ok(match seen {
-        Some(seen) if seen.until(now) > FAR_AHEAD => TrustedUntil::new(seen),
+/// is wrong. If earlier runs saw it ahead, too, their time counts.
+fn trusted_until(noted: NotedClock, now: UnixMillis) -> TrustedUntil {
+    // Before the first of the two was noted, engines noted only what the clock showed.
+    match noted.trusted.or(noted.seen) {
+        Some(seen) if seen.until(now) > FAR_AHEAD => TrustedUntil::new(seen, noted.ahead_for),
         _ => TrustedUntil::default(),
-    })
+    }
 }
 
 /// If the clock was set back while the engine did not run, brings what waits forward by as much, once for each step back.
-/// An engine that did not note the clock is known by the time of its last id.
-async fn follow_clock(
-    database: &dyn Database,
-    last_id: i64,
-    now: UnixMillis,
-    trusted: UnixMillis,
-) -> Result<()> {
-    let noted = database.clock_last_seen().await.context("cannot read the database")?;
-    let behind = now.until(noted.unwrap_or_else(|| EventKey(last_id).created_at()));
+/// `seen` is what the clock showed last; of an engine that did not note it, the time of its last id.
+async fn follow_clock(database: &dyn Database, seen: UnixMillis, now: UnixMillis) -> Result<()> {
+    let behind = now.until(seen);
     if behind > SMALL_DIFFERENCE {
         tracing::warn!(
             seconds = behind.as_secs(),
@@ -97,14 +90,23 @@ async fn follow_clock(
         let moved = database.stores().deliveries.bring_forward(now, behind).await;
         moved.context("cannot bring deliveries forward")?;
     }
-    if let Err(error) = database.note_clock(now, trusted).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
-    }
     Ok(())
 }
 
-/// Notes the clock every minute until `stop`, so that the next start can tell whether it was set back.
-pub(super) async fn note_clock(database: Arc<dyn Database>, sources: Sources, stop: CancellationToken) {
+/// Notes the clock, so that the next start can tell whether it was set, and for how long it has been ahead.
+pub(super) async fn note_clock(database: &dyn Database, now: UnixMillis, trusted: &TrustedUntil) {
+    let (until, ahead_for) = (now.min(trusted.get()), trusted.ahead_for());
+    if let Err(error) = database.note_clock(now, until, ahead_for).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
+    }
+}
+
+/// Notes the clock every minute until `stop`.
+pub(super) async fn keep_noting_clock(
+    database: Arc<dyn Database>,
+    sources: Sources,
+    stop: CancellationToken,
+) {
     let mut ticks = tokio::time::interval(NOTE_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The first one is at once, and the start has noted it.
@@ -114,9 +116,7 @@ pub(super) async fn note_clock(database: Arc<dyn Database>, sources: Sources, st
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = database.note_clock(sources.now(), sources.trusted_now()).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot note the time in the database");
-        }
+        note_clock(&*database, sources.now(), &sources.trusted).await;
     }
 }
 
@@ -189,20 +189,26 @@ mod tests {
     async fn a_clock_far_ahead_of_what_was_seen_last_is_not_trusted_however_often_the_engine_starts() {
         let dir = tempfile::tempdir().unwrap();
         let at = |days: i64| UnixMillis(NOW.0 + days * DAY);
-        // Each row: the clock at a start in days, how far it is trusted then, and noted before the stop.
-        for (what, clock, trusted, noted) in [
-            ("the first start", 0, UnixMillis::MAX, at(0)),
-            ("a day later", 1, UnixMillis::MAX, at(1)),
-            ("years ahead", 4_000, at(1), at(1)),
-            ("started again with the same clock", 4_000, at(1), at(1)),
-            ("mended", 1, UnixMillis::MAX, at(1)),
-            ("it did not run for a month, and then ran for more than an hour", 31, at(1), at(31)),
-            ("another start", 31, UnixMillis::MAX, at(31)),
+        let minutes = |minutes| Duration::from_secs(60 * minutes);
+        // Each row: the clock at a start in days; how far it is trusted then, and for how many minutes it has been ahead of that;
+        // and both as they are before the stop.
+        for (what, clock, (trusted, ahead), (noted, ahead_then)) in [
+            ("the first start", 0, (UnixMillis::MAX, 0), (at(0), 0)),
+            ("a day later", 1, (UnixMillis::MAX, 0), (at(1), 0)),
+            ("years ahead", 4_000, (at(1), 0), (at(1), 20)),
+            ("started again with the same clock", 4_000, (at(1), 20), (at(1), 50)),
+            ("it stops before the first minute", 4_000, (at(1), 50), (at(1), 50)),
+            ("mended", 1, (UnixMillis::MAX, 0), (at(1), 0)),
+            ("it did not run for a month, and was stopped after half an hour", 31, (at(1), 0), (at(1), 30)),
+            ("and then ran for more than an hour", 31, (at(1), 30), (at(31), 0)),
+            ("another start", 31, (UnixMillis::MAX, 0), (at(31), 0)),
         ] {
             let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
             let (_, until) = recover(&storage, NodeNumber(1), at(clock)).await.unwrap();
-            assert_eq!(until.get(), trusted, "{what}");
-            storage.note_clock(at(clock), noted).await.unwrap();
+            assert_eq!((until.get(), until.ahead_for()), (trusted, minutes(ahead)), "{what}");
+            assert_eq!(storage.noted_clock().await.unwrap().ahead_for, minutes(ahead), "{what}");
+            until.set(noted, minutes(ahead_then));
+            note_clock(&storage, at(clock), &until).await;
             storage.close().await.unwrap();
         }
     }

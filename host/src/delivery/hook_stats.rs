@@ -9,10 +9,10 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use tokio::time::MissedTickBehavior;
 
-use crate::clock::Clock;
 use crate::domain::hook_stats::{AttemptEnd, AttemptStats, HookHour, Hour};
 use crate::domain::{HookId, NodeNumber, Outcome, TenantId, UnixMillis};
 use crate::metrics::{deliveries, tenants};
+use crate::sources::Sources;
 use crate::storage::{HookStatsStore, StorageError};
 
 /// How often counts are stored.
@@ -99,13 +99,13 @@ impl HookStats {
     }
 
     /// Stores what is counted every few seconds, and removes what is old, until it is dropped.
-    pub async fn run(self: Arc<Self>, clock: Arc<dyn Clock>) {
+    pub async fn run(self: Arc<Self>, sources: Sources) {
         let mut cleaned = None;
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let hour = Hour::of(clock.now());
+            let hour = Hour::of(sources.trusted_now());
             let mut done = self.store().await;
             if done.is_ok() && cleaned != Some(hour) {
                 let old = Hour(hour.0 - KEPT_HOURS);
@@ -125,9 +125,52 @@ impl HookStats {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
+    use tokio::sync::mpsc;
+
     use super::*;
+    use crate::delivery::testing;
     use crate::storage::Database as _;
     use crate::storage::sqlite::{self, SqliteOptions};
+
+    /// Tells from which hour on counts are kept.
+    struct Removals(mpsc::Sender<Hour>);
+
+    #[async_trait]
+    impl HookStatsStore for Removals {
+        async fn add_stats(&self, _: NodeNumber, _: &[HookHour]) -> Result<(), StorageError> {
+            Ok(())
+        }
+
+        async fn stats(
+            &self,
+            _: TenantId,
+            _: Option<HookId>,
+            _: Hour,
+            _: Hour,
+        ) -> Result<Vec<(Hour, AttemptStats)>, StorageError> {
+            Ok(Vec::new())
+        }
+
+        async fn remove_stats_before(&self, first: Hour, _: u32) -> Result<u64, StorageError> {
+            self.0.send(first).await.unwrap();
+            Ok(0)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_not_trusted_removes_nothing() {
+        let (removals, mut removed) = mpsc::channel(1);
+        let (stats, sources) =
+            (HookStats::new(NodeNumber(0), Arc::new(Removals(removals))), testing::sources());
+        let last_seen = UnixMillis(1_700_000_000_000);
+        sources.trusted.set(last_seen, Duration::ZERO);
+        let first = tokio::select! {
+            () = stats.run(sources) => None,
+            first = removed.recv() => first,
+        };
+        assert_eq!(first, Some(Hour(Hour::of(last_seen).0 - KEPT_HOURS)));
+    }
 
     #[tokio::test]
     async fn counts_are_kept_until_they_are_stored_once() {

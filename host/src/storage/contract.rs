@@ -48,13 +48,16 @@ pub trait Database: Send + Sync {
     fn greatest_id(&self) -> i64;
     /// The greatest stored id that carries a time before `end`, 0 if there is none.
     async fn greatest_id_before(&self, end: UnixMillis) -> Result<i64, StorageError>;
-    /// The greatest time that the wall clock showed since it was last set back, as far as it was noted.
-    async fn clock_last_seen(&self) -> Result<Option<UnixMillis>, StorageError>;
-    /// As far as the wall clock was trusted when it was noted last.
-    async fn clock_last_trusted(&self) -> Result<Option<UnixMillis>, StorageError>;
-    /// Notes what the wall clock shows, so that the next start can tell whether it was set back, and how far it is trusted. Call
-    /// it about every minute.
-    async fn note_clock(&self, now: UnixMillis, trusted: UnixMillis) -> Result<(), StorageError>;
+    /// What was noted of the wall clock.
+    async fn noted_clock(&self) -> Result<NotedClock, StorageError>;
+    /// Notes what the wall clock shows, so that the next start can tell whether it was set back; how far it is trusted, and for how
+    /// long it has been far ahead of that. Call it about every minute.
+    async fn note_clock(
+        &self,
+        now: UnixMillis,
+        trusted: UnixMillis,
+        ahead_for: Duration,
+    ) -> Result<(), StorageError>;
     /// Whether other nodes use the database at the same time, whose changes of configuration must be followed.
     fn is_shared(&self) -> bool;
     /// What this node knows of the others.
@@ -65,6 +68,17 @@ pub trait Database: Send + Sync {
     async fn ended(&self);
     /// Commits what is queued and closes. Stores answer [`StorageError::Closed`] from then on.
     async fn close(&self) -> Result<(), StorageError>;
+}
+
+/// What earlier runs noted of the wall clock, as far as they did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NotedClock {
+    /// The greatest time that it showed since it was last set back.
+    pub seen: Option<UnixMillis>,
+    /// As far as it was trusted.
+    pub trusted: Option<UnixMillis>,
+    /// For how long it had been far ahead of that; zero if it was not.
+    pub ahead_for: Duration,
 }
 
 /// All stores of a database.

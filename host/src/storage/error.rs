@@ -1,5 +1,6 @@
 //! Why storage could not do what it was asked.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use super::membership::FENCE_AFTER;
@@ -119,6 +120,16 @@ impl StorageError {
         }
         let error = Arc::new(self);
         (0..count).map(|_| Self::RolledBack(Arc::clone(&error))).collect()
+    }
+
+    /// The same, which also names the row if it is damaged: `id` as the API shows it, `number` as the database has it.
+    pub(super) fn in_row(self, table: &'static str, id: impl Display, number: i64) -> Self {
+        match self {
+            Self::Damaged { what, detail } => {
+                Self::Damaged { what, detail: format!("{detail}; row {id} ({number}) of {table}") }
+            }
+            other => other,
+        }
     }
 
     /// Whether a row is damaged: of this call, or of one that was to be committed with it.

@@ -119,7 +119,7 @@ impl Collected {
             self.listed.events.push(EventSummary {
                 key,
                 id: external_id.map_or_else(|| EventId::of_key(key), |text| EventId::from_path(&text)),
-                event_type: event_type.parse().map_err(|error| super::columns::damaged("event", error))?,
+                event_type: super::columns::event_type_of(key, &event_type)?,
                 project,
                 occurred_at: UnixMillis(occurred_at),
             });

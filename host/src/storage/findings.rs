@@ -113,6 +113,45 @@ impl SecretCount {
     }
 }
 
+/// Counts rows that can be read, and names some that cannot.
+#[derive(Debug, Default)]
+pub(super) struct RowCount {
+    readable: u64,
+    damaged: u64,
+    named: Vec<String>,
+}
+
+impl RowCount {
+    /// How many are named.
+    const NAMED: usize = 20;
+
+    /// Adds a row.
+    pub(super) fn add(&mut self, read: Result<(), StorageError>) {
+        let Err(error) = read else {
+            self.readable += 1;
+            return;
+        };
+        self.damaged += 1;
+        if self.named.len() < Self::NAMED {
+            self.named.push(error.to_string());
+        }
+    }
+
+    /// What was found.
+    pub(super) fn finding(self) -> Finding {
+        let Self { readable, damaged, named } = self;
+        if damaged == 0 {
+            return Finding::ok(ROWS, format!("all {readable} can be read"));
+        }
+        let more = if named.len() as u64 == damaged { "" } else { "; …" };
+        let detail =
+            format!("{damaged} of {} cannot be read: {}{more}", readable + damaged, named.join("; "));
+        Finding::failed(ROWS, detail, CORRECT_ROWS)
+    }
+}
+
+/// The name of the check of rows.
+const ROWS: &str = "rows";
 /// The name of the check of the encryption key.
 const KEY: &str = "encryption key";
 /// The name of the check of secrets.
@@ -133,6 +172,10 @@ const GIVE_THE_KEY: &str =
     "run the command with the engine's encryption_key, or on a data directory with encryption.key";
 /// What to do about rows that should not be there.
 const RESTORE_OR_REPORT: &str = "restore a backup from before, or report it with this output";
+
+/// What to do about rows that cannot be read.
+const CORRECT_ROWS: &str = "the engine leaves them out, or answers with an error: correct or delete them while it is stopped, \
+    or restore a backup from before";
 
 /// What the state of the schema means.
 pub(super) fn schema_finding(status: &super::SchemaStatus) -> Finding {
@@ -164,7 +207,7 @@ pub(super) fn rows_of_other_schema(status: &super::SchemaStatus) -> Option<Findi
     let is_other = status.version < status.known || status.is_too_new;
     is_other.then(|| {
         Finding::skipped(
-            "rows",
+            ROWS,
             "the schema is not that of this engine",
             "run the command of the engine that uses this database",
         )

@@ -23,11 +23,16 @@ pub trait HookStatsStore: Send + Sync {
     async fn remove_stats_before(&self, first: Hour, most: u32) -> Result<u64, StorageError>;
 }
 
+/// The counts of a row of this hour.
+pub(super) fn stats_of_hour(hour: i64, text: &str) -> Result<AttemptStats, StorageError> {
+    super::columns::stats_from_text(text).map_err(|error| error.in_row("hook_stats", "of the hour", hour))
+}
+
 /// Merges rows of hours, which are in order.
 pub(super) fn by_hour(rows: Vec<(i64, String)>) -> Result<Vec<(Hour, AttemptStats)>, StorageError> {
     let mut hours: Vec<(Hour, AttemptStats)> = Vec::new();
     for (hour, text) in rows {
-        let stats = super::columns::stats_from_text(&text)?;
+        let stats = stats_of_hour(hour, &text)?;
         match hours.last_mut().filter(|(last, _)| last.0 == hour) {
             Some((_, sum)) => sum.merge(&stats),
             None => hours.push((Hour(hour), stats)),

@@ -109,6 +109,11 @@ async fn a_check_finds_damage_and_a_look_at_the_schema_says_what_a_start_would_d
             "UPDATE directory_revision SET revision = revision - 1",
         ),
         (
+            "rows",
+            "UPDATE api_keys SET scopes = '{' || scopes",
+            "UPDATE api_keys SET scopes = substring(scopes FROM 2)",
+        ),
+        (
             "plugins",
             "UPDATE plugin_blobs SET digest = digest || '\\x00'",
             "UPDATE plugin_blobs SET digest = substring(digest FOR 32)",

@@ -13,6 +13,10 @@ const AGAIN_EVERY: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 1_000;
 /// If more were left behind, how long until a pass begins again at the first of those.
 const BEGIN_AGAIN_EVERY: Duration = Duration::from_secs(3_600);
+/// How long those are not looked at whose deletion failed.
+const SET_ASIDE_FOR: Duration = Duration::from_secs(3_600);
+/// How many are set aside; more are looked at again with the others.
+const MAX_SET_ASIDE: usize = 10_000;
 
 /// An id that is looked at again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +40,9 @@ pub struct LeftBehind {
     /// The first that was not remembered.
     forgotten: Option<i64>,
     looked_at: Option<Instant>,
+    /// Those whose deletion failed, and since when the first of them is set aside.
+    aside: BTreeMap<i64, (TenantId, u64)>,
+    aside_since: Option<Instant>,
     /// While they are looked at again: the next id.
     next: Option<i64>,
     /// When the first was not remembered, or a pass began again.
@@ -60,6 +67,36 @@ impl LeftBehind {
         }
     }
 
+    /// Remembers one whose deletion failed, and which is not looked at with the others.
+    pub fn set_aside(&mut self, left: Left, now: Instant) {
+        if self.aside.len() >= MAX_SET_ASIDE {
+            return self.add(std::iter::once(left), now);
+        }
+        let Left { id, tenant, bytes } = left;
+        *self.bytes.entry(tenant).or_default() += bytes;
+        if let Some(before) = self.aside.insert(id, (tenant, bytes)) {
+            subtract(&mut self.bytes, before);
+        }
+        self.aside_since.get_or_insert(now);
+    }
+
+    /// Whether it is set aside.
+    pub fn is_set_aside(&self, id: i64) -> bool {
+        self.aside.contains_key(&id)
+    }
+
+    /// Those that were set aside for long enough are looked at with the others again.
+    fn end_aside(&mut self, now: Instant) {
+        if self.aside_since.is_none_or(|at| now.saturating_duration_since(at) < SET_ASIDE_FOR) {
+            return;
+        }
+        self.aside_since = None;
+        for (id, (tenant, bytes)) in std::mem::take(&mut self.aside) {
+            subtract(&mut self.bytes, (tenant, bytes));
+            self.add(std::iter::once(Left { id, tenant, bytes }), now);
+        }
+    }
+
     /// How much is kept of each tenant.
     pub fn bytes(&self) -> impl Iterator<Item = (TenantId, u64)> {
         self.bytes.iter().map(|(tenant, bytes)| (*tenant, *bytes))
@@ -67,6 +104,7 @@ impl LeftBehind {
 
     /// Takes some ids if it is time to look at them again; the next call takes the next ones.
     pub fn due(&mut self, now: Instant) -> Vec<Left> {
+        self.end_aside(now);
         let is_time = self.looked_at.is_some_and(|at| now.saturating_duration_since(at) >= AGAIN_EVERY);
         if self.next.is_none() && is_time {
             (self.next, self.looked_at) = (Some(i64::MIN), None);
@@ -155,6 +193,25 @@ mod tests {
         assert_eq!(left_behind.due(now + AGAIN_EVERY), all[AT_ONCE..]);
         assert!(left_behind.due(now + AGAIN_EVERY).is_empty(), "not at once again");
         assert_eq!(left_behind.due(now + AGAIN_EVERY * 2), all[..AT_ONCE]);
+    }
+
+    #[test]
+    fn what_was_set_aside_counts_and_is_looked_at_again_an_hour_later() {
+        let (mut all, now) = (LeftBehind::default(), clock::monotonic());
+        all.add([left(1, 7), left(2, 7)].into_iter(), now);
+        for _ in 0..2 {
+            all.set_aside(left(3, 7), now);
+        }
+        assert_eq!(bytes(&all), [(7, 3)], "each counts once");
+        assert_eq!([2, 3].map(|id| all.is_set_aside(id)), [false, true]);
+        assert_eq!(all.due(now + AGAIN_EVERY), [left(1, 7), left(2, 7)]);
+        assert_eq!(bytes(&all), [(7, 1)]);
+        let later = now + SET_ASIDE_FOR;
+        assert!(all.due(later).is_empty());
+        assert!(!all.is_set_aside(3));
+        assert_eq!(bytes(&all), [(7, 1)]);
+        assert_eq!(all.due(later + AGAIN_EVERY), [left(3, 7)]);
+        assert_eq!(bytes(&all), []);
     }
 
     #[test]

@@ -6,9 +6,12 @@
 //!
 //! A step deletes some events in one transaction, which the database's writer shares with others, and waits before the next one.
 //! The more events are too old, the shorter it waits: it keeps up with any rate of acceptance, and disturbs little otherwise.
+//! A step that fails goes on in halves. A single row that fails, since it is damaged for example, is logged and set aside for an
+//! hour.
 
 mod counters;
 mod left_behind;
+mod parts;
 mod passes;
 mod policy;
 mod steps;

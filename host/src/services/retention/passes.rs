@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::left_behind::{Left, LeftBehind};
+use super::parts::Parts;
 use super::policy::{Class, Policy};
-use super::steps::{STEP, Steps, Stopped, TIME_EACH, VISITED};
+use super::steps::{AfterFailure, Steps, Stopped, TIME_EACH, VISITED};
 use crate::clock;
 use crate::domain::tenant_usage::EVENT_OVERHEAD_BYTES;
 use crate::domain::{EventKey, TenantId};
-use crate::storage::{OverdueBytes, StoredEvent};
+use crate::storage::{OverdueBytes, StorageError, StoredEvent};
 
 /// Days are deleted as a whole if events are kept at least for so many of them.
 const WHOLE_DAYS: Duration = Duration::from_secs(7 * 86_400);
@@ -106,7 +107,9 @@ impl Passes {
                 pass.is_complete |= most > EventKey(0);
                 break;
             };
-            let events = visited.into_iter().filter(|event| class.has(event.tenant)).map(to_leave).collect();
+            let is_wanted =
+                |event: &StoredEvent| class.has(event.tenant) && !pass.left.is_set_aside(event.key.0);
+            let events = visited.into_iter().filter(is_wanted).map(to_leave).collect();
             let events = self.without_held(index, events, held);
             // Each of them is deleted now, or left behind.
             self.all[index].done = last;
@@ -116,7 +119,7 @@ impl Passes {
         Ok(())
     }
 
-    /// Deletes events, some at a time. Those that could not be deleted are left behind, and do not keep the others.
+    /// Deletes events, some at a time. Those that could not be deleted are left behind or set aside, and do not keep the others.
     pub(super) async fn delete_all(
         &mut self,
         steps: &mut Steps,
@@ -125,18 +128,35 @@ impl Passes {
         late_by: impl Fn(EventKey) -> Duration,
     ) -> Result<(), Stopped> {
         let keep = self.all[index].class.keep;
-        let (mut parts, mut done) = (events.chunks(STEP), Ok(()));
+        let (mut parts, mut done) = (Parts::of(events), Ok(()));
         while let Some(part) = parts.next() {
-            if let Err(stopped) = self.delete(steps, index, part).await {
-                self.leave(index, part.iter().copied());
-                done = Err(stopped);
+            match self.delete(steps, index, part).await {
+                Ok(()) => steps.succeeded(),
+                Err(error) => match steps.failed(part.len(), &error) {
+                    AfterFailure::Halve => parts.halve(part),
+                    AfterFailure::SetAside => self.set_aside(index, part[0], &error),
+                    AfterFailure::Leave => {
+                        self.leave(index, part.iter().copied());
+                        done = Err(error.into());
+                    }
+                },
             }
             if let Err(stopped) = steps.pause(late_by(part[0].0), keep).await {
-                self.leave(index, parts.flatten().copied());
+                self.leave(index, parts.rest().copied());
                 return Err(stopped);
             }
         }
         done
+    }
+
+    fn set_aside(&mut self, index: usize, (event, left): (EventKey, Left), error: &StorageError) {
+        tracing::error!(
+            %event,
+            tenant = %left.tenant,
+            error = error as &dyn std::error::Error,
+            "cannot delete an event that is older than its retention; trying again in an hour"
+        );
+        self.all[index].left.set_aside(left, clock::monotonic());
     }
 
     /// Leaves those behind that replays hold, and returns the others.
@@ -158,7 +178,7 @@ impl Passes {
         steps: &Steps,
         index: usize,
         events: &[(EventKey, Left)],
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), StorageError> {
         let keys: Vec<_> = events.iter().map(|(key, _)| *key).collect();
         let done = steps.store.delete_events(&keys).await?;
         steps.counters.add(done.deleted);

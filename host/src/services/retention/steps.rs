@@ -24,6 +24,9 @@ const LATE_PART: u32 = 100;
 /// How often it tells other nodes that it goes on.
 const RENEWED_EVERY: Duration = Duration::from_secs(10);
 
+/// If so many steps fail in a row, it is not because of single rows.
+const MAX_FAILURES: u32 = 16;
+
 /// See the module's head.
 pub(super) struct Steps {
     pub(super) sources: Sources,
@@ -31,12 +34,25 @@ pub(super) struct Steps {
     pub(super) counters: Arc<RetentionCounters>,
     node: NodeNumber,
     renewed_at: Option<Instant>,
+    /// How many steps have failed since one succeeded.
+    failed_in_a_row: u32,
     /// For each part that has failed.
     failures: BTreeMap<&'static str, LogLimiter>,
 }
 
 /// Another node deletes.
 pub(super) struct OtherNodeDeletes;
+
+/// What becomes of the rows of a step that failed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum AfterFailure {
+    /// They are tried in halves.
+    Halve,
+    /// It is the one row that fails.
+    SetAside,
+    /// No row is the cause: they are tried again later.
+    Leave,
+}
 
 /// Why a part ends before it is done.
 pub(super) enum Stopped {
@@ -59,7 +75,24 @@ impl From<OtherNodeDeletes> for Stopped {
 impl Steps {
     /// Of `node`, which deletes if no other node does.
     pub(super) fn new(sources: Sources, store: Arc<dyn RetentionStore>, node: NodeNumber) -> Self {
-        Self { sources, store, counters: Arc::default(), node, renewed_at: None, failures: BTreeMap::new() }
+        let (counters, renewed_at, failures) = (Arc::default(), None, BTreeMap::new());
+        Self { sources, store, counters, node, renewed_at, failed_in_a_row: 0, failures }
+    }
+
+    /// A step succeeded.
+    pub(super) fn succeeded(&mut self) {
+        self.failed_in_a_row = 0;
+    }
+
+    /// A step of so many rows failed.
+    pub(super) fn failed(&mut self, rows: usize, error: &StorageError) -> AfterFailure {
+        self.failed_in_a_row = self.failed_in_a_row.saturating_add(1);
+        let is_of_a_row = !error.is_outage() && self.failed_in_a_row <= MAX_FAILURES;
+        match rows {
+            _ if !is_of_a_row && !error.is_damaged() => AfterFailure::Leave,
+            1 => AfterFailure::SetAside,
+            _ => AfterFailure::Halve,
+        }
     }
 
     /// Goes on only if no other node deletes meanwhile.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 
 use super::passes::to_leave;
-use super::steps::STEP;
+use super::steps::{AfterFailure, STEP};
 use super::trims::next_look;
 use super::*;
 use crate::delivery::testing;
@@ -26,7 +26,7 @@ pub struct Days {
     events: Mutex<BTreeMap<EventKey, TenantId>>,
     held: Vec<(TenantId, EventKey, EventKey)>,
     unfinished: Mutex<BTreeSet<EventKey>>,
-    /// Deleting one of these fails, with all others of the same call.
+    /// Deleting one of these fails, with all others of the same call; also those of deliveries with the same number.
     damaged: Mutex<BTreeSet<EventKey>>,
     /// What fails.
     failing: Mutex<BTreeSet<&'static str>>,
@@ -42,6 +42,15 @@ pub struct Days {
 impl Days {
     fn fail_if(&self, part: &str) -> Result<(), StorageError> {
         if self.failing.lock().unwrap().contains(part) { Err(StorageError::NoSpace) } else { Ok(()) }
+    }
+
+    fn fail_if_damaged(&self, mut keys: impl Iterator<Item = EventKey>) -> Result<(), StorageError> {
+        let damaged = self.damaged.lock().unwrap();
+        if !keys.any(|key| damaged.contains(&key)) {
+            return Ok(());
+        }
+        self.fail_if("disk")?;
+        Err(StorageError::Damaged { what: "event", detail: "its content has no digest".to_owned() })
     }
 
     fn left(&self) -> Vec<TenantId> {
@@ -71,9 +80,7 @@ impl RetentionStore for Days {
     }
 
     async fn delete_events(&self, keys: &[EventKey]) -> Result<Purged, StorageError> {
-        if keys.iter().any(|key| self.damaged.lock().unwrap().contains(key)) {
-            return Err(StorageError::NoSpace);
-        }
+        self.fail_if_damaged(keys.iter().copied())?;
         let unfinished = self.unfinished.lock().unwrap();
         let (kept, gone): (Vec<_>, Vec<_>) = keys.iter().partition(|key| unfinished.contains(key));
         self.events.lock().unwrap().retain(|key, _| !gone.contains(key));
@@ -115,6 +122,7 @@ impl RetentionStore for Days {
         _: Trim,
         _: UnixMillis,
     ) -> Result<Trimmed, StorageError> {
+        self.fail_if_damaged(ids.iter().map(|id| EventKey(id.0)))?;
         self.trimmed.lock().unwrap().extend(ids);
         Ok(Trimmed::default())
     }
@@ -242,18 +250,60 @@ async fn a_part_that_fails_does_not_keep_the_others_from_going_on() {
 }
 
 #[tokio::test]
-async fn a_step_that_fails_is_left_behind_and_the_next_ones_go_on() {
+async fn an_event_that_fails_is_left_behind_and_all_others_go_on() {
     let (count, tenants) = (STEP + 1, vec![OTHER; STEP + 1]);
-    // Another tenant holds something, so that events are deleted one by one.
-    let (mut retention, store, keys) = retention(&tenants, |_| vec![(ONE, EventKey(0), EventKey(1))]).await;
-    retention.passes.singly_until = EventKey(i64::MAX);
-    store.damaged.lock().unwrap().insert(keys[count - 1]);
-    for _ in 0..2 {
-        pass(&mut retention).await;
-        assert_eq!(store.left().len(), STEP, "all but those of one step are deleted");
+    // What fails, and how many are left because of it.
+    for (failing, left) in [("", 1), ("disk", STEP)] {
+        // Another tenant holds something, so that events are deleted one by one.
+        let (mut retention, store, keys) =
+            retention(&tenants, |_| vec![(ONE, EventKey(0), EventKey(1))]).await;
+        retention.passes.singly_until = EventKey(i64::MAX);
+        store.damaged.lock().unwrap().insert(keys[count - 1]);
+        store.failing.lock().unwrap().insert(failing);
+        for _ in 0..2 {
+            pass(&mut retention).await;
+            assert_eq!(store.left().len(), left, "{failing}");
+        }
+        let overdue = retention.passes.overdue().expect("it has come to its end");
+        assert_eq!(overdue.len(), 1, "what is left counts");
     }
-    let overdue = retention.passes.overdue().expect("it has come to its end");
-    assert_eq!(overdue.len(), 1, "what is left counts");
+}
+
+#[tokio::test]
+async fn a_delivery_that_fails_does_not_keep_others_from_being_trimmed() {
+    let (mut retention, store, _) = retention(&[], |_| Vec::new()).await;
+    let old = DeliveryId::first_at(retention.steps.sources.now().minus(DAY * 12));
+    let all = (0..STEP as i64 * 2).map(|number| DeliveryId(old.0 + number));
+    *store.deliveries.lock().unwrap() = all.collect();
+    store.damaged.lock().unwrap().insert(EventKey(old.0 + 7));
+    let mut trims = Trims::default();
+    for trimmed in [STEP * 2 - 1, 0] {
+        assert!(trims.run(&mut retention.steps, (ONE, Trim::Attempts), DAY * 10).await.is_ok());
+        assert_eq!(std::mem::take(&mut *store.trimmed.lock().unwrap()).len(), trimmed);
+    }
+}
+
+#[tokio::test]
+async fn what_fails_is_halved_unless_no_row_can_be_the_cause() {
+    let (mut retention, _, _) = retention(&[], |_| Vec::new()).await;
+    let damaged = || StorageError::Damaged { what: "event", detail: String::new() };
+    let unknown = || StorageError::Database("a page cannot be read".into());
+    let steps = &mut retention.steps;
+    for (rows, error, expected) in [
+        (2, damaged(), AfterFailure::Halve),
+        (1, damaged(), AfterFailure::SetAside),
+        (2, unknown(), AfterFailure::Halve),
+        (1, unknown(), AfterFailure::SetAside),
+        (2, StorageError::NoSpace, AfterFailure::Leave),
+        (1, StorageError::NoSpace, AfterFailure::Leave),
+    ] {
+        assert_eq!(steps.failed(rows, &error), expected, "{rows}: {error}");
+    }
+    while steps.failed(2, &unknown()) == AfterFailure::Halve {}
+    assert_eq!(steps.failed(1, &unknown()), AfterFailure::Leave, "everything fails");
+    assert_eq!(steps.failed(1, &damaged()), AfterFailure::SetAside);
+    steps.succeeded();
+    assert_eq!(steps.failed(1, &unknown()), AfterFailure::SetAside);
 }
 
 #[tokio::test]

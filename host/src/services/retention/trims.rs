@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::left_behind::{Left, LeftBehind};
+use super::parts::Parts;
 use super::policy::Policy;
-use super::steps::{STEP, Steps, Stopped, TIME_EACH, VISITED};
+use super::steps::{AfterFailure, Steps, Stopped, TIME_EACH, VISITED};
 use crate::clock;
 use crate::domain::{DeliveryId, TenantId, UnixMillis};
 use crate::storage::Trim;
@@ -37,6 +38,43 @@ struct TrimPass {
 impl TrimPass {
     fn of(keep: Duration) -> Self {
         Self { keep, done: DeliveryId(0), left: LeftBehind::default(), next_look: None }
+    }
+
+    /// Removes what deliveries have that is too old, of some at a time. One that fails is set aside.
+    async fn trim(
+        &mut self,
+        steps: &mut Steps,
+        (tenant, what): TrimKey,
+        deliveries: &[DeliveryId],
+        too_old: UnixMillis,
+    ) -> Result<(), Stopped> {
+        let left = |id: DeliveryId| Left { id: id.0, tenant, bytes: 0 };
+        let mut parts = Parts::of(deliveries);
+        while let Some(ids) = parts.next() {
+            match steps.store.trim_attempts(tenant, ids, what, too_old).await {
+                Ok(trimmed) => {
+                    steps.succeeded();
+                    steps.counters.add(trimmed.deleted);
+                    self.left.add(trimmed.kept.into_iter().map(left), clock::monotonic());
+                }
+                Err(error) => match steps.failed(ids.len(), &error) {
+                    AfterFailure::Halve => parts.halve(ids),
+                    AfterFailure::SetAside => {
+                        tracing::error!(
+                            delivery = %ids[0],
+                            %tenant,
+                            error = &error as &dyn std::error::Error,
+                            "cannot remove attempts of a delivery that are older than their retention; trying again in \
+                             an hour"
+                        );
+                        self.left.set_aside(left(ids[0]), clock::monotonic());
+                    }
+                    AfterFailure::Leave => return Err(error.into()),
+                },
+            }
+            steps.pause(Duration::ZERO, self.keep).await?;
+        }
+        Ok(())
     }
 }
 
@@ -82,13 +120,7 @@ impl Trims {
             let last = visited.last().map(|(id, _)| *id);
             let visited = visited.into_iter().filter(|(_, has)| *has).map(|(id, _)| id);
             let wanted: Vec<_> = again.into_iter().map(|left| DeliveryId(left.id)).chain(visited).collect();
-            for ids in wanted.chunks(STEP) {
-                let trimmed = steps.store.trim_attempts(key.0, ids, key.1, too_old).await?;
-                steps.counters.add(trimmed.deleted);
-                let kept = trimmed.kept.into_iter().map(|id| Left { id: id.0, tenant: key.0, bytes: 0 });
-                state.left.add(kept, clock::monotonic());
-                steps.pause(Duration::ZERO, keep).await?;
-            }
+            state.trim(steps, key, &wanted, too_old).await?;
             if let Some(last) = last {
                 state.done = last;
                 continue;

@@ -209,6 +209,11 @@ fn step_to_json(step: StepReport) -> StepJson {
 
 /// An attempt from its columns.
 pub fn attempt_from_columns(columns: AttemptColumns) -> Result<Attempt, StorageError> {
+    let id = AttemptId(columns.0);
+    attempt_of(columns).map_err(|error| error.in_row("attempts", id, id.0))
+}
+
+fn attempt_of(columns: AttemptColumns) -> Result<Attempt, StorageError> {
     let (id, delivery, number, started_at, duration_ns, outcome, status, detail, body, steps, request) =
         columns;
     let steps: Vec<StepJson> = steps.map_or(Ok(Vec::new()), |text| from_json("attempt", &text))?;

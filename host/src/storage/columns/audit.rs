@@ -56,6 +56,11 @@ pub fn audit_to_row(entry: &AuditEntry) -> Result<AuditRow, StorageError> {
 
 /// An entry from its columns.
 pub fn audit_from_row(row: AuditRow) -> Result<AuditEntry, StorageError> {
+    let id = AuditId(row.0);
+    entry_of(row).map_err(|error| error.in_row("audit_log", id, id.0))
+}
+
+fn entry_of(row: AuditRow) -> Result<AuditEntry, StorageError> {
     let (
         id,
         tenant,

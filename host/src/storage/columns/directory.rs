@@ -7,7 +7,7 @@ use super::tenant_options::tenant_options_from_json;
 use super::values::{damaged, from_json, readable, to_json};
 use crate::domain::{
     ApiKey, Digest, DomainToken, Invalid, KeyId, Login, OperatorKey, OperatorKeyId, PluginVersion, Project,
-    Scope, Scopes, SecretText, Tenant, TenantId, UnixMillis,
+    Scope, Scopes, SecretText, Tenant, TenantId, TenantOptions, UnixMillis,
 };
 use crate::storage::StorageError;
 use crate::vault::Vault;
@@ -71,11 +71,16 @@ pub fn token_from_row((id, tenant, role, enabled, expires_at, created_at): Token
 }
 
 /// A tenant from its row.
-pub fn tenant_from_row((id, name, client_id, created_at, options): TenantRow) -> Tenant {
-    let id = TenantId(id);
+pub fn tenant_from_row(row: TenantRow) -> Tenant {
     // A tenant that were left out would lose its events: it gets the defaults.
-    let options = readable(tenant_options_from_json(&options)).unwrap_or_default();
-    Tenant { id, name, client_id, options, created_at: UnixMillis(created_at) }
+    let options = readable(tenant_options_of(&row)).unwrap_or_default();
+    let (id, name, client_id, created_at, _) = row;
+    Tenant { id: TenantId(id), name, client_id, options, created_at: UnixMillis(created_at) }
+}
+
+/// The options of a tenant.
+pub fn tenant_options_of((id, .., options): &TenantRow) -> Result<TenantOptions, StorageError> {
+    tenant_options_from_json(options).map_err(|error| error.in_row("tenants", TenantId(*id), *id))
 }
 
 /// A project from its row.
@@ -108,6 +113,11 @@ pub fn scope_columns(scopes: Scopes) -> Result<(String, String), StorageError> {
 
 /// A key from its row.
 pub fn key_from_row(row: KeyRow) -> Result<ApiKey, StorageError> {
+    let id = KeyId(row.0);
+    key_of(row).map_err(|error| error.in_row("api_keys", id, id.0))
+}
+
+fn key_of(row: KeyRow) -> Result<ApiKey, StorageError> {
     let (id, tenant, name, scopes, hash, created_at, prefix, expires_at, further) = row;
     let scopes: Vec<String> = from_json("API key", &scopes)?;
     let scopes = scopes.iter().map(|scope| scope.parse::<Scope>());
@@ -130,6 +140,11 @@ pub fn key_from_row(row: KeyRow) -> Result<ApiKey, StorageError> {
 
 /// An operator's key from its row.
 pub fn operator_key_from_row(row: OperatorKeyRow) -> Result<OperatorKey, StorageError> {
+    let id = OperatorKeyId(row.0);
+    operator_key_of(row).map_err(|error| error.in_row("operator_keys", id, id.0))
+}
+
+fn operator_key_of(row: OperatorKeyRow) -> Result<OperatorKey, StorageError> {
     let (id, name, role, hash, prefix, expires_at, created_at) = row;
     let what = "operator's key";
     Ok(OperatorKey {
@@ -149,6 +164,11 @@ fn bad(error: Invalid) -> StorageError {
 
 /// A version of a plugin from its row.
 pub fn version_from_row(row: VersionRow) -> Result<PluginVersion, StorageError> {
+    let (name, version) = (row.1.clone(), row.2);
+    version_of(row).map_err(|error| error.in_row("plugin_versions", name, version))
+}
+
+fn version_of(row: VersionRow) -> Result<PluginVersion, StorageError> {
     let (owner, name, version, digest, roles, imports, size_bytes, created_at) = row;
     let roles: Vec<String> = from_json("plugin", &roles)?;
     let digest = digest.try_into().map_err(|_| damaged("plugin", "its digest does not have 32 bytes"))?;

@@ -39,7 +39,8 @@ pub fn health_to_row(health: &HookHealth) -> Result<HealthRow, StorageError> {
 
 /// The health of a row.
 pub fn health_from_row((hook, tenant, json, until): HealthRow) -> Result<HookHealth, StorageError> {
-    let json: HealthJson<'_> = from_json("health of a hook", &json)?;
+    let json: HealthJson<'_> = from_json("health of a hook", &json)
+        .map_err(|error| error.in_row("hook_health", HookId(hook), hook))?;
     let circuit = match (json.open_since, until) {
         (Some(since), Some(until)) => Some(OpenCircuit {
             since: UnixMillis(since),

@@ -206,6 +206,11 @@ impl HookRow {
     /// The hook of this row; `plain` are the signing secrets of a row that is not sealed yet. A hook whose secrets cannot
     /// be opened is [unreadable](Hook::unreadable).
     pub fn into_hook(self, plain: Vec<SigningSecret>, vault: &Vault) -> Result<Hook, StorageError> {
+        let id = HookId(self.id);
+        self.read(plain, vault).map_err(|error| error.in_row("hooks", id, id.0))
+    }
+
+    fn read(self, plain: Vec<SigningSecret>, vault: &Vault) -> Result<Hook, StorageError> {
         let patterns: Vec<String> = from_json("hook", &self.subscription)?;
         let patterns =
             patterns.iter().map(|pattern| pattern.parse()).collect::<Result<_, _>>().map_err(bad)?;

@@ -62,10 +62,13 @@ pub fn sealed_settings(job: &Job, vault: &Vault) -> Result<Option<Vec<u8>>, Stor
 
 /// The pipeline of the replay `job` with its settings, from the columns `work` and `sealed`.
 pub fn pipeline_of_job(job: i64, work: &str, sealed: &[u8], vault: &Vault) -> Result<Pipeline, StorageError> {
-    let json: WorkJson = from_json("job", work)?;
-    let steps = json.pipeline.ok_or_else(|| damaged("job", "settings without a pipeline"))?;
-    let text = unseal_text(vault, "job", &job_context_of(job), sealed)?;
-    filled(&steps, from_json("job", text.reveal())?)
+    let pipeline = || {
+        let json: WorkJson = from_json("job", work)?;
+        let steps = json.pipeline.ok_or_else(|| damaged("job", "settings without a pipeline"))?;
+        let text = unseal_text(vault, "job", &job_context_of(job), sealed)?;
+        filled(&steps, from_json("job", text.reveal())?)
+    };
+    pipeline().map_err(|error: StorageError| error.in_row("jobs", JobId(job), job))
 }
 
 /// The number of a state; those below 2 are not final. Statements and partial indexes contain these numbers: they never
@@ -159,6 +162,11 @@ pub fn count_column(count: u64) -> i64 {
 
 /// A job from its row.
 pub fn job_from_row(row: JobRow) -> Result<Job, StorageError> {
+    let id = JobId(row.0);
+    job_of(row).map_err(|error| error.in_row("jobs", id, id.0))
+}
+
+fn job_of(row: JobRow) -> Result<Job, StorageError> {
     let (
         id,
         tenant,

@@ -59,6 +59,14 @@ pub fn request_from_row(
     row: RenderedRow,
     vault: &Vault,
 ) -> Result<Option<(DeliveryId, RenderedRequest)>, StorageError> {
+    let id = DeliveryId(row.0);
+    request_of(row, vault).map_err(|error| error.in_row("rendered_requests", id, id.0))
+}
+
+fn request_of(
+    row: RenderedRow,
+    vault: &Vault,
+) -> Result<Option<(DeliveryId, RenderedRequest)>, StorageError> {
     let (delivery, method, url, headers, body_kind, body, updated_at, sealed) = row;
     let body = match (body_kind, body) {
         (0, _) => RequestBody::None,

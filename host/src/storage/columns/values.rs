@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::domain::{
-    Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, HookId, Lease, LeaseId, NodeNumber,
-    OrderingKey, TenantId, TraceContext, Trigger, UnixMillis,
+    Delivery, DeliveryId, DeliveryState, Event, EventId, EventKey, EventType, HookId, Lease, LeaseId,
+    NodeNumber, OrderingKey, TenantId, TraceContext, Trigger, UnixMillis,
 };
 use crate::storage::StorageError;
 
@@ -89,6 +89,11 @@ pub type DeliveryRow =
 
 /// A delivery from its row.
 pub fn delivery_from_row(row: DeliveryRow) -> Result<Delivery, StorageError> {
+    let id = DeliveryId(row.0);
+    delivery_of(row).map_err(|error| error.in_row("deliveries", id, id.0))
+}
+
+fn delivery_of(row: DeliveryRow) -> Result<Delivery, StorageError> {
     let (
         id,
         tenant,
@@ -134,6 +139,11 @@ fn lease_from_columns(
 pub type EventRow =
     (i64, i64, Option<String>, Option<i64>, String, i64, String, Option<String>, Option<String>);
 
+/// The type of the event `key`.
+pub fn event_type_of(key: EventKey, text: &str) -> Result<EventType, StorageError> {
+    text.parse().map_err(|error| damaged("event", error).in_row("events", key, key.0))
+}
+
 /// An event from its row.
 pub fn event_from_row(row: EventRow) -> Result<Event, StorageError> {
     let (key, tenant, external_id, project, event_type, occurred_at, data, ordering_key, trace) = row;
@@ -143,7 +153,7 @@ pub fn event_from_row(row: EventRow) -> Result<Event, StorageError> {
         id: external_id.map_or_else(|| EventId::of_key(key), |text| EventId::from_path(&text)),
         tenant: TenantId(tenant),
         project,
-        event_type: event_type.parse().map_err(|error| damaged("event", error))?,
+        event_type: event_type_of(key, &event_type)?,
         occurred_at: UnixMillis(occurred_at),
         ordering_key: ordering_key.as_deref().map(OrderingKey::from_stored),
         trace: trace.as_deref().and_then(TraceContext::from_text).map(Box::new),

@@ -111,12 +111,14 @@ async fn load(session: &Session, calls: &[&[Acceptance]]) -> Result<Seen, Storag
     let rows: Vec<Row> = query.fetch_all(&session.pool).await?;
     let mut seen = Seen::default();
     for (tenant, kind, name, key, external_id, content, deliveries) in rows {
-        let content = content.try_into().map_err(|_| damaged("event", "its content has no digest"))?;
+        let in_row = |error: StorageError| error.in_row("event_names", EventKey(key), key);
+        let content = content.try_into();
+        let content = content.map_err(|_| in_row(damaged("event", "its content has no digest")))?;
         let kind = if kind == kind_code(NameKind::Id) { NameKind::Id } else { NameKind::IdempotencyKey };
         let known = Known {
             key: EventKey(key),
             mark: Mark::of_stored(kind, &content, external_id.as_deref()),
-            deliveries: u32::try_from(deliveries).map_err(|error| damaged("event", error))?,
+            deliveries: u32::try_from(deliveries).map_err(|error| in_row(damaged("event", error)))?,
         };
         seen.add(TenantId(tenant), kind, name, known);
     }

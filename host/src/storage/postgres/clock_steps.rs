@@ -9,7 +9,7 @@ use super::engine_state;
 use super::pool::BoundedPool;
 use super::session::Session;
 use crate::domain::UnixMillis;
-use crate::storage::StorageError;
+use crate::storage::{NotedClock, StorageError};
 
 /// In `engine_state`: the last step for which deliveries were brought forward, its time and its size.
 const CLOCK_STEP: &str = "clock-step";
@@ -17,31 +17,40 @@ const CLOCK_STEP: &str = "clock-step";
 /// In `engine_state`: as far as the clock is trusted.
 const TRUSTED_CLOCK: &str = "trusted-clock";
 
+/// In `engine_state`: for how many milliseconds it has been far ahead of that.
+const AHEAD_CLOCK: &str = "ahead-clock";
+
 /// In `engine_state`: the greatest time that a node's clock showed since it was last set back.
 fn wall_clock(session: &Session) -> String {
     format!("wall-clock-{}", session.node.0)
 }
 
-/// The greatest time that this node's clock showed, as far as it was noted.
-pub async fn last_seen(session: &Session) -> Result<Option<UnixMillis>, StorageError> {
-    time(session, &wall_clock(session)).await
+/// What was noted: of this node's clock what it showed; of the rest, all nodes note the same.
+pub async fn noted(session: &Session) -> Result<NotedClock, StorageError> {
+    let ahead_ms = millis(session, AHEAD_CLOCK).await?.unwrap_or(0);
+    Ok(NotedClock {
+        seen: millis(session, &wall_clock(session)).await?.map(UnixMillis),
+        trusted: millis(session, TRUSTED_CLOCK).await?.map(UnixMillis),
+        ahead_for: Duration::from_millis(u64::try_from(ahead_ms).unwrap_or(0)),
+    })
 }
 
-/// As far as a node's clock was trusted when it was noted last: all nodes note the same.
-pub async fn last_trusted(session: &Session) -> Result<Option<UnixMillis>, StorageError> {
-    time(session, TRUSTED_CLOCK).await
-}
-
-async fn time(session: &Session, name: &str) -> Result<Option<UnixMillis>, StorageError> {
+async fn millis(session: &Session, name: &str) -> Result<Option<i64>, StorageError> {
     let Some(bytes) = engine_state::get(&session.pool, name).await? else { return Ok(None) };
     // A damaged one must not keep the engine from starting.
-    let time = <[u8; 8]>::try_from(bytes.as_slice()).ok();
-    Ok(time.map(|bytes| UnixMillis(i64::from_be_bytes(bytes))))
+    Ok(<[u8; 8]>::try_from(bytes.as_slice()).ok().map(i64::from_be_bytes))
 }
 
-/// Notes what the clock shows, and how far it is trusted.
-pub async fn note(session: &Session, now: UnixMillis, trusted: UnixMillis) -> Result<(), StorageError> {
+/// Notes what the clock shows, how far it is trusted, and for how long it has been far ahead of that.
+pub async fn note(
+    session: &Session,
+    now: UnixMillis,
+    trusted: UnixMillis,
+    ahead_for: Duration,
+) -> Result<(), StorageError> {
+    let ahead_ms = i64::try_from(ahead_for.as_millis()).unwrap_or(i64::MAX);
     engine_state::set(&session.pool, TRUSTED_CLOCK, &trusted.0.to_be_bytes()).await?;
+    engine_state::set(&session.pool, AHEAD_CLOCK, &ahead_ms.to_be_bytes()).await?;
     engine_state::set(&session.pool, &wall_clock(session), &now.0.to_be_bytes()).await
 }
 

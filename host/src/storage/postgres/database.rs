@@ -9,7 +9,7 @@ use super::node_name::NodeName;
 use super::stores::PostgresStores;
 use super::{clock_steps, nodes, rows};
 use crate::domain::{EventKey, NodeNumber, UnixMillis};
-use crate::storage::{Database, Membership, Storage, StorageError};
+use crate::storage::{Database, Membership, NotedClock, Storage, StorageError};
 
 /// How long closing the connections may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,16 +41,17 @@ impl Database for PostgresDatabase {
         rows::greatest_id(self.stores.pool(), EventKey::first_at(end).0).await
     }
 
-    async fn clock_last_seen(&self) -> Result<Option<UnixMillis>, StorageError> {
-        clock_steps::last_seen(&self.stores.session).await
+    async fn noted_clock(&self) -> Result<NotedClock, StorageError> {
+        clock_steps::noted(&self.stores.session).await
     }
 
-    async fn clock_last_trusted(&self) -> Result<Option<UnixMillis>, StorageError> {
-        clock_steps::last_trusted(&self.stores.session).await
-    }
-
-    async fn note_clock(&self, now: UnixMillis, trusted: UnixMillis) -> Result<(), StorageError> {
-        clock_steps::note(&self.stores.session, now, trusted).await
+    async fn note_clock(
+        &self,
+        now: UnixMillis,
+        trusted: UnixMillis,
+        ahead_for: Duration,
+    ) -> Result<(), StorageError> {
+        clock_steps::note(&self.stores.session, now, trusted, ahead_for).await
     }
 
     fn is_shared(&self) -> bool {

@@ -4,7 +4,7 @@
 use sqlx::Connection as _;
 use sqlx_postgres::PgConnection;
 
-use super::{connect, engine_state, schema, sealing};
+use super::{connect, engine_state, row_check, schema, sealing};
 use crate::domain::{DeliveryId, HookId, TenantId};
 use crate::storage::columns::{
     authorization_context_of, config_key_from_row, hook_context_of, login_context_of, request_context_of,
@@ -60,10 +60,12 @@ async fn check_all(
     let key = key(connection, vault).await?;
     let opens = key.remedy.is_none();
     findings.push(key);
-    findings.push(match vault.filter(|_| opens) {
+    let vault = vault.filter(|_| opens);
+    findings.push(match vault {
         Some(vault) => secrets(connection, vault).await?,
         None => secrets_skipped(),
     });
+    findings.push(row_check::check(connection, vault).await?);
     Ok(findings)
 }
 

@@ -53,6 +53,7 @@ mod pool;
 mod recording;
 mod rekey;
 mod retention;
+mod row_check;
 mod rowless;
 mod rowless_of_others;
 mod rows;

@@ -13,13 +13,15 @@ use super::engine_state;
 use super::rows::damaged;
 use super::script::{is_among, json_keys};
 use crate::domain::UnixMillis;
-use crate::storage::StorageError;
+use crate::storage::{NotedClock, StorageError};
 
 /// In `engine_state`: the greatest time that the wall clock showed, in milliseconds, eight bytes, the highest first.
 /// Only a finished step lowers it.
 const WALL_CLOCK: &str = "wall-clock";
 /// In `engine_state`: as far as the wall clock is trusted, in the same form.
 const TRUSTED_CLOCK: &str = "trusted-clock";
+/// In `engine_state`: for how many milliseconds the wall clock has been far ahead of that, in the same form.
+const AHEAD_CLOCK: &str = "ahead-clock";
 /// In `engine_state`: the [`Step`] that is under way, or the last one.
 const CLOCK_STEP: &str = "clock-step";
 
@@ -63,37 +65,41 @@ impl Step {
     }
 }
 
-/// The greatest time that the wall clock showed to this database since it was last set back, if that is known.
-pub async fn last_seen(connection: &mut SqliteConnection) -> Result<Option<UnixMillis>, StorageError> {
-    time(connection, WALL_CLOCK).await
+/// What was noted of the wall clock.
+pub async fn noted(connection: &mut SqliteConnection) -> Result<NotedClock, StorageError> {
+    let ahead_ms = millis(connection, AHEAD_CLOCK).await?.unwrap_or(0);
+    Ok(NotedClock {
+        seen: last_seen(connection).await?,
+        trusted: millis(connection, TRUSTED_CLOCK).await?.map(UnixMillis),
+        ahead_for: Duration::from_millis(u64::try_from(ahead_ms).unwrap_or(0)),
+    })
 }
 
-/// As far as the wall clock was trusted when it was noted last.
-pub async fn last_trusted(connection: &mut SqliteConnection) -> Result<Option<UnixMillis>, StorageError> {
-    time(connection, TRUSTED_CLOCK).await
+async fn last_seen(connection: &mut SqliteConnection) -> Result<Option<UnixMillis>, StorageError> {
+    Ok(millis(connection, WALL_CLOCK).await?.map(UnixMillis))
 }
 
-async fn time(
-    connection: &mut SqliteConnection,
-    name: &'static str,
-) -> Result<Option<UnixMillis>, StorageError> {
+async fn millis(connection: &mut SqliteConnection, name: &'static str) -> Result<Option<i64>, StorageError> {
     let Some(bytes) = engine_state::get(connection, name).await? else { return Ok(None) };
-    let time = <[u8; 8]>::try_from(bytes.as_slice());
-    let time = time.inspect_err(|error| warn_of_damage(name, error)).ok();
-    Ok(time.map(|bytes| UnixMillis(i64::from_be_bytes(bytes))))
+    let millis = <[u8; 8]>::try_from(bytes.as_slice());
+    Ok(millis.inspect_err(|error| warn_of_damage(name, error)).ok().map(i64::from_be_bytes))
 }
 
 fn warn_of_damage(name: &str, error: &(dyn std::error::Error + 'static)) {
     tracing::warn!(name, error, "ignoring damaged engine state in the database");
 }
 
-/// Notes that the wall clock shows `now`, unless it has shown more, and is trusted as far as `trusted`.
+/// Notes that the wall clock shows `now`, unless it has shown more, is trusted as far as `trusted`, and has been far ahead of that
+/// for so long.
 pub async fn note(
     connection: &mut SqliteConnection,
     now: UnixMillis,
     trusted: UnixMillis,
+    ahead_for: Duration,
 ) -> Result<(), StorageError> {
+    let ahead_ms = i64::try_from(ahead_for.as_millis()).unwrap_or(i64::MAX);
     engine_state::set(connection, TRUSTED_CLOCK, &trusted.0.to_be_bytes()).await?;
+    engine_state::set(connection, AHEAD_CLOCK, &ahead_ms.to_be_bytes()).await?;
     match last_seen(connection).await? {
         Some(seen) if seen >= now => Ok(()),
         _ => engine_state::set(connection, WALL_CLOCK, &now.0.to_be_bytes()).await,

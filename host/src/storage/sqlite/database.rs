@@ -1,6 +1,7 @@
 //! The open database, as the composition root uses it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
@@ -10,7 +11,7 @@ use super::messages::Message;
 use super::rows::{self, damaged};
 use super::stores::SqliteStores;
 use crate::domain::{EventKey, NodeNumber, UnixMillis};
-use crate::storage::{Database, Membership, Storage, StorageError};
+use crate::storage::{Database, Membership, NotedClock, Storage, StorageError};
 
 /// An open SQLite database.
 #[derive(Debug)]
@@ -49,19 +50,19 @@ impl Database for SqliteDatabase {
         rows::greatest_id(&mut reader, EventKey::first_at(end).0).await
     }
 
-    async fn clock_last_seen(&self) -> Result<Option<UnixMillis>, StorageError> {
+    async fn noted_clock(&self) -> Result<NotedClock, StorageError> {
         let mut reader = self.stores.readers.acquire().await?;
-        clock_steps::last_seen(&mut reader).await
+        clock_steps::noted(&mut reader).await
     }
 
-    async fn clock_last_trusted(&self) -> Result<Option<UnixMillis>, StorageError> {
-        let mut reader = self.stores.readers.acquire().await?;
-        clock_steps::last_trusted(&mut reader).await
-    }
-
-    async fn note_clock(&self, now: UnixMillis, trusted: UnixMillis) -> Result<(), StorageError> {
+    async fn note_clock(
+        &self,
+        now: UnixMillis,
+        trusted: UnixMillis,
+        ahead_for: Duration,
+    ) -> Result<(), StorageError> {
         let mut writer = self.stores.writer().await;
-        let noted = clock_steps::note(writer.begin().await?, now, trusted).await;
+        let noted = clock_steps::note(writer.begin().await?, now, trusted, ahead_for).await;
         writer.finish(noted).await
     }
 

@@ -9,7 +9,7 @@ use super::rows::{
     authorization_context_of, config_key_from_row, hook_context_of, login_context_of, request_context_of,
 };
 use super::snapshot::Snapshot;
-use super::{data_dir, schema, sealing};
+use super::{data_dir, row_check, schema, sealing};
 use crate::domain::{DeliveryId, Digest, HookId, TenantId};
 use crate::storage::findings::{
     SecretCount, changes_finding, events_finding, key_finding, plugins_finding, rows_of_other_schema,
@@ -79,10 +79,12 @@ async fn check_all(
     let key = key(connection, vault).await?;
     let opens = key.remedy.is_none();
     findings.push(key);
-    findings.push(match vault.filter(|_| opens) {
+    let vault = vault.filter(|_| opens);
+    findings.push(match vault {
         Some(vault) => secrets(connection, vault).await?,
         None => secrets_skipped(),
     });
+    findings.push(row_check::check(connection, vault).await?);
     Ok(())
 }
 

@@ -44,8 +44,9 @@ async fn read(
     let rows: Vec<Row> = sqlx::query_as(sql).bind(wanted).fetch_all(connection).await?;
     for (tenant, external_id, idempotency_key, content, key, deliveries) in rows {
         let content = content.and_then(|bytes| bytes.try_into().ok());
-        let content = content.ok_or_else(|| damaged("event", "its content has no digest"))?;
-        let deliveries = u32::try_from(deliveries).map_err(|error| damaged("event", error))?;
+        let in_row = |error: StorageError| error.in_row("events", EventKey(key), key);
+        let content = content.ok_or_else(|| in_row(damaged("event", "its content has no digest")))?;
+        let deliveries = u32::try_from(deliveries).map_err(|error| in_row(damaged("event", error)))?;
         let known = |kind| Known {
             key: EventKey(key),
             mark: Mark::of_stored(kind, &content, external_id.as_deref()),

@@ -55,6 +55,7 @@ mod recording;
 mod rendered_rows;
 mod restore;
 mod retention;
+mod row_check;
 mod rowless;
 mod rows;
 mod schema;

@@ -60,6 +60,14 @@ async fn a_check_finds_each_kind_of_damage_and_nothing_else() {
             "UPDATE plugin_blobs SET wasm = zeroblob(9) WHERE rowid = (SELECT max(rowid) FROM plugin_blobs)",
         ),
         ("secrets", "UPDATE hooks SET sealed = zeroblob(60)"),
+        ("rows", "UPDATE events SET event_type = ''"),
+        ("rows", "UPDATE events SET deliveries = '{'"),
+        ("rows", "UPDATE deliveries SET made_by = 9"),
+        ("rows", "UPDATE tenants SET options = '[]'"),
+        ("rows", "UPDATE api_keys SET scopes = '{'"),
+        ("rows", "UPDATE hooks SET subscription = '{}'"),
+        ("rows", "UPDATE plugin_versions SET roles = '['"),
+        ("rows", "UPDATE audit_log SET changes = ''"),
         ("schema", "UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 1"),
     ] {
         let dir = scratch.path().join("damaged");
@@ -80,6 +88,17 @@ async fn a_check_finds_each_kind_of_damage_and_nothing_else() {
     std::fs::write(sound.join("hookwright.db"), "something else, and not a database".repeat(1_000)).unwrap();
     end_with(1, "cannot be read", "check", &sound).await;
     end_with(1, "--data-dir", "check", &scratch.path().join("nothing")).await;
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("data");
+    data_dir(&dir).await;
+    execute(&dir, "UPDATE events SET event_type = ''").await;
+    let said = end_with(1, "Damage found", "check", &dir).await;
+    assert!(said.contains("stored event is damaged") && said.contains("; row evt_"), "{said}");
+    assert!(said.contains(") of events"), "{said}");
 }
 
 #[tokio::test]

@@ -78,7 +78,8 @@ fn hash_from_column(hash: Vec<u8>) -> Result<NameHash, StorageError> {
 }
 
 fn known_from_columns(key: i64, mark: i64, deliveries: i64) -> Result<Known, StorageError> {
-    let deliveries = u32::try_from(deliveries).map_err(|error| damaged("event's name", error))?;
+    let deliveries = u32::try_from(deliveries)
+        .map_err(|error| damaged("event's name", error).in_row("known_names", EventKey(key), key))?;
     Ok(Known { key: EventKey(key), mark: Mark(mark), deliveries })
 }
 

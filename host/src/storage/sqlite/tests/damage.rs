@@ -8,6 +8,22 @@ use crate::storage::sqlite::integrity::check;
 
 const PAGE: u64 = 4_096;
 
+/// What is logged of a request that meets a damaged row.
+#[tokio::test]
+async fn the_error_of_a_damaged_row_names_the_table_and_the_id() {
+    let (stores, (storage, _dir)) = open_new().await;
+    let world = World::new(stores);
+    let id = world.delivery_in(HookId(1), DeliveryState::Succeeded).await;
+    let mut writer = storage.stores.writer().await;
+    let damage = sqlx::query("UPDATE deliveries SET made_by = 9");
+    damage.execute(writer.connection().await.unwrap()).await.unwrap();
+    drop(writer);
+    let error = world.storage.deliveries.delivery(TENANT, id).await.unwrap_err();
+    let expected =
+        format!("stored delivery is damaged: there is no trigger 9; row {id} ({}) of deliveries", id.0);
+    assert_eq!(error.to_string(), expected);
+}
+
 /// The checks that found something wrong.
 async fn failed(dir: &Path) -> Result<Vec<&'static str>, StorageError> {
     let findings = check(dir, None).await?;

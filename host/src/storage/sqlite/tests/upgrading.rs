@@ -142,7 +142,7 @@ async fn an_interrupted_bring_forward_continues_and_moves_nothing_twice() {
         let sql = "SELECT due_at, count(*) FROM deliveries GROUP BY due_at";
         let due: Vec<(i64, i64)> = sqlx::query_as(sql).fetch_all(&storage.stores.readers).await.unwrap();
         assert_eq!(due, [(now.0, COUNT as i64 + 3)], "restarted: {restarted}");
-        assert_eq!(storage.clock_last_seen().await.unwrap(), Some(now));
+        assert_eq!(storage.noted_clock().await.unwrap().seen, Some(now));
     }
 }
 

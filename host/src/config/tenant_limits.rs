@@ -68,7 +68,7 @@ tenant_limit!(
     "max_changes_per_day_per_tenant",
     "COUNT",
     "20000",
-    "How many changes of configuration one tenant may make in a day on each node, which bounds its part of the audit log; changes by operators do not count. `off`: no limit",
+    "How many changes of configuration one tenant may make in a day on each node, and, counted apart, how many links to the console and changes of tokens of API v2: both bound its part of the audit log; changes by operators do not count. `off`: no limit",
     Limit::ChangesPerDay
 );
 tenant_limit!(

@@ -95,7 +95,7 @@ impl ConfigEditor<'_> {
         role: String,
         expires_at: UnixMillis,
     ) -> Result<Arc<DomainToken>, DirectoryError> {
-        let mut permit = self.permit_change(tenant).await?;
+        let mut permit = self.permit_sign_in(tenant).await?;
         let (used, newest) = {
             let index = read(&self.access);
             let of_tenant = index.tokens_of.get(&tenant);
@@ -119,7 +119,7 @@ impl ConfigEditor<'_> {
         Ok(token)
     }
 
-    /// Enables or disables a token; none if there is no such token.
+    /// Enables or disables a token; none if there is no such token. If it is so already, nothing is stored.
     ///
     /// # Errors
     /// If storage fails.
@@ -129,12 +129,14 @@ impl ConfigEditor<'_> {
         id: &str,
         enabled: bool,
     ) -> Result<Option<Arc<DomainToken>>, DirectoryError> {
-        let mut permit = self.permit_removal(tenant).await?;
-        let Some(current) = self.domain_token(id).filter(|token| token.tenant == tenant) else {
-            return Ok(None);
-        };
-        if enabled || !current.enabled {
-            self.check_changes(tenant)?;
+        let mut permit = self.permit_sign_out(tenant).await?;
+        let read = || self.domain_token(id).filter(|token| token.tenant == tenant);
+        let Some(current) = read() else { return Ok(None) };
+        if current.enabled == enabled {
+            return self.unchanged(&mut permit.revision, current, read).await.map(Some);
+        }
+        if enabled {
+            self.check_sign_ins(tenant)?;
         }
         let token = Arc::new(DomainToken { enabled, ..(*current).clone() });
         let changes = token_changes(Some(&*current), Some(&*token));
@@ -153,7 +155,7 @@ impl ConfigEditor<'_> {
     /// # Errors
     /// If storage fails.
     pub async fn delete_domain_token(&self, tenant: TenantId, id: &str) -> Result<bool, DirectoryError> {
-        let mut permit = self.permit_removal(tenant).await?;
+        let mut permit = self.permit_sign_out(tenant).await?;
         let object = AuditObject::new("domain_token", id);
         let entry = self.entry(Some(tenant), AuditAction::TokenDeleted, object, Vec::new());
         let change = self.storage.access.delete_token(tenant, id, &entry).await?;

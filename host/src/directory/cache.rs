@@ -3,7 +3,7 @@
 use std::sync::{Arc, RwLock};
 
 use super::access_index::AccessIndex;
-use super::change_budgets::ChangeBudgets;
+use super::change_budgets::{ChangeBudgets, Counted};
 use super::error::DirectoryError;
 use super::freshness::Freshness;
 use super::hook_index::HookIndex;
@@ -40,6 +40,8 @@ pub struct Directory {
     /// Lets one change of each tenant at a time wait for [`Self::mutation`].
     pub(super) changes: TenantLimiter,
     pub(super) change_budgets: ChangeBudgets,
+    /// What signs somebody in is counted apart: neither keeps the other from going on.
+    pub(super) sign_in_budgets: ChangeBudgets,
 }
 
 /// The permission to change the configuration of one tenant, until it is dropped.
@@ -49,6 +51,8 @@ pub(super) struct ChangePermit<'d> {
     pub(super) revision: tokio::sync::MutexGuard<'d, Revision>,
     /// Whose configuration changes.
     pub(super) tenant: TenantId,
+    /// What it counts as when it is made.
+    pub(super) counted: Counted,
     _permit: TenantPermit,
 }
 
@@ -102,6 +106,7 @@ impl Directory {
             freshness,
             changes: TenantLimiter::new(1),
             change_budgets: ChangeBudgets::default(),
+            sign_in_budgets: ChangeBudgets::default(),
             storage,
         });
         directory.set_engine_paused(paused);
@@ -120,6 +125,6 @@ impl Directory {
         if self.is_being_deleted(tenant) {
             return Err(DirectoryError::InUse("the tenant is being deleted".to_owned()));
         }
-        Ok(ChangePermit { revision, tenant, _permit: permit })
+        Ok(ChangePermit { revision, tenant, counted: Counted::Change, _permit: permit })
     }
 }

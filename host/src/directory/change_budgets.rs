@@ -1,4 +1,5 @@
-//! How many changes tenants may make in a day. Each is an entry of the audit log, which keeps it for much longer.
+//! How many changes tenants may make in a day, and how often they may sign somebody in. Each is an entry of the audit log, which
+//! keeps it for much longer: nothing else limits how many of them there are.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -10,6 +11,25 @@ use crate::domain::TenantId;
 const DAY_S: f64 = 86_400.0;
 /// Less than this is an error of calculation.
 const NOTHING: f64 = 1e-6;
+
+/// What an entry of the audit log counts as. A tenant has a budget for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// A change of configuration, or what is noted like one.
+    Change,
+    /// A link to the console, or a token of API v2: made whenever somebody signs in.
+    SignIn,
+}
+
+impl Counted {
+    /// What it is called in messages.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Change => "changes",
+            Self::SignIn => "links to the console and changes of tokens",
+        }
+    }
+}
 
 /// What tenants have used of their budgets since the start of this process.
 #[derive(Debug, Default)]

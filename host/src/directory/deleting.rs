@@ -42,6 +42,7 @@ impl Directory {
         write(&self.hooks).remove_tenant(id);
         write(&self.plugins).remove_owner(id);
         self.change_budgets.forget(id);
+        self.sign_in_budgets.forget(id);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 
 use super::cache::{ChangePermit, Directory, MAX_CHANGES};
+use super::change_budgets::{ChangeBudgets, Counted};
 use super::error::DirectoryError;
 use crate::clock;
 use crate::domain::audit::MemberChange;
@@ -63,15 +64,36 @@ impl ConfigEditor<'_> {
     /// # Errors
     /// If the tenant has made too many.
     pub fn check_changes(&self, tenant: TenantId) -> Result<(), DirectoryError> {
+        self.check(Counted::Change, tenant)
+    }
+
+    /// As [`Self::check_changes`], for what signs somebody in.
+    pub(super) fn check_sign_ins(&self, tenant: TenantId) -> Result<(), DirectoryError> {
+        self.check(Counted::SignIn, tenant)
+    }
+
+    fn check(&self, counted: Counted, tenant: TenantId) -> Result<(), DirectoryError> {
         let Some(limit) = self.limit_of_changes(tenant) else { return Ok(()) };
-        let checked = self.change_budgets.check(tenant, limit, clock::monotonic());
-        checked.map_err(|wait_s| DirectoryError::TooManyInADay { limit, wait_s })
+        let checked = self.budgets(counted).check(tenant, limit, clock::monotonic());
+        let what = counted.as_str();
+        checked.map_err(|wait_s| DirectoryError::TooManyInADay { what, limit, wait_s })
     }
 
     /// Counts a change that left an entry in the audit log.
     pub fn count_change(&self, tenant: TenantId) {
+        self.count(Counted::Change, tenant);
+    }
+
+    fn count(&self, counted: Counted, tenant: TenantId) {
         if let Some(limit) = self.limit_of_changes(tenant) {
-            self.change_budgets.count(tenant, limit, clock::monotonic());
+            self.budgets(counted).count(tenant, limit, clock::monotonic());
+        }
+    }
+
+    fn budgets(&self, counted: Counted) -> &ChangeBudgets {
+        match counted {
+            Counted::Change => &self.change_budgets,
+            Counted::SignIn => &self.sign_in_budgets,
         }
     }
 
@@ -95,6 +117,20 @@ impl ConfigEditor<'_> {
         self.directory.permit_change(tenant).await
     }
 
+    /// As [`Self::permit_change`], for what signs somebody in.
+    pub(super) async fn permit_sign_in(&self, tenant: TenantId) -> Result<ChangePermit<'_>, DirectoryError> {
+        let permit = self.permit_sign_out(tenant).await?;
+        self.check_sign_ins(tenant)?;
+        Ok(permit)
+    }
+
+    /// As [`Self::permit_removal`], for the end of what signs somebody in.
+    pub(super) async fn permit_sign_out(&self, tenant: TenantId) -> Result<ChangePermit<'_>, DirectoryError> {
+        let mut permit = self.permit_removal(tenant).await?;
+        permit.counted = Counted::SignIn;
+        Ok(permit)
+    }
+
     /// As [`Directory::committed`], and counts the change. One that was refused or changed nothing does not count.
     pub(super) async fn done(
         &self,
@@ -102,7 +138,7 @@ impl ConfigEditor<'_> {
         change: ConfigChange,
     ) -> Result<bool, DirectoryError> {
         if matches!(change, ConfigChange::Done(_)) {
-            self.count_change(permit.tenant);
+            self.count(permit.counted, permit.tenant);
         }
         self.committed(&mut permit.revision, change).await
     }
@@ -119,7 +155,21 @@ impl ConfigEditor<'_> {
         object: AuditObject,
         changes: Vec<MemberChange>,
     ) -> Result<(), DirectoryError> {
-        self.note_if((tenant.into(), Self::check_changes), action, object, changes).await
+        self.note_if((tenant.into(), Counted::Change, Self::check_changes), action, object, changes).await
+    }
+
+    /// As [`Self::note`], for what signs somebody in.
+    ///
+    /// # Errors
+    /// See [`Self::note`].
+    pub async fn note_sign_in(
+        &self,
+        tenant: impl Into<Option<TenantId>>,
+        action: AuditAction,
+        object: AuditObject,
+        changes: Vec<MemberChange>,
+    ) -> Result<(), DirectoryError> {
+        self.note_if((tenant.into(), Counted::SignIn, Self::check_sign_ins), action, object, changes).await
     }
 
     /// As [`Self::note`], for what removes something: it is never too many in a day.
@@ -132,12 +182,16 @@ impl ConfigEditor<'_> {
         action: AuditAction,
         object: AuditObject,
     ) -> Result<(), DirectoryError> {
-        self.note_if((Some(tenant), |_, _| Ok(())), action, object, Vec::new()).await
+        self.note_if((Some(tenant), Counted::Change, |_, _| Ok(())), action, object, Vec::new()).await
     }
 
     async fn note_if(
         &self,
-        (tenant, check): (Option<TenantId>, impl Fn(&Self, TenantId) -> Result<(), DirectoryError>),
+        (tenant, counted, check): (
+            Option<TenantId>,
+            Counted,
+            impl Fn(&Self, TenantId) -> Result<(), DirectoryError>,
+        ),
         action: AuditAction,
         object: AuditObject,
         changes: Vec<MemberChange>,
@@ -154,7 +208,7 @@ impl ConfigEditor<'_> {
         let entry = self.entry(tenant, action, object, changes);
         self.storage.audit.append(&entry).await?;
         if let Some(tenant) = tenant {
-            self.count_change(tenant);
+            self.count(counted, tenant);
         }
         Ok(())
     }

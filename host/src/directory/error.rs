@@ -33,9 +33,11 @@ pub enum DirectoryError {
     TooManyChanges,
     /// The tenant has changed too much of late.
     #[error(
-        "the tenant may make {limit} changes in a day, and has made them; the next one is allowed in {wait_s} seconds"
+        "the tenant may make {limit} {what} in a day, and has made them; the next one is allowed in {wait_s} seconds"
     )]
     TooManyInADay {
+        /// Of what.
+        what: &'static str,
         /// How many it may make.
         limit: u64,
         /// How long to wait.

@@ -160,13 +160,33 @@ impl Directory {
             ConfigChange::Missing => Ok(false),
             ConfigChange::Conflict => {
                 self.follow_from(revision).await?;
-                Err(DirectoryError::InUse(
-                    "another request changed the tenant's configuration at the same time; try again"
-                        .to_owned(),
-                ))
+                Err(changed_meanwhile())
             }
         }
     }
+
+    /// As [`Self::committed`], for a change that would leave `current` as it is: it is not submitted, and returns what is there.
+    /// Another node may have changed that, so it is read once more with `read` after the changes of others were taken over.
+    ///
+    /// # Errors
+    /// [`DirectoryError::InUse`] if it is another one by now, or if storage cannot be read.
+    pub(super) async fn unchanged<T: PartialEq>(
+        &self,
+        revision: &mut Revision,
+        current: Arc<T>,
+        read: impl FnOnce() -> Option<Arc<T>>,
+    ) -> Result<Arc<T>, DirectoryError> {
+        self.follow_from(revision).await?;
+        match read() {
+            Some(now) if now == current => Ok(now),
+            _ => Err(changed_meanwhile()),
+        }
+    }
+}
+
+fn changed_meanwhile() -> DirectoryError {
+    let what = "another request changed the tenant's configuration at the same time; try again";
+    DirectoryError::InUse(what.to_owned())
 }
 
 /// The tenant, and its hook if it is only one, that may need a plugin because of a change.

@@ -133,7 +133,8 @@ impl ConfigEditor<'_> {
     }
 
     /// Changes the first hook of `tenant` that `is_it` accepts, or adds one if there is none. `make` gets the current hook, and
-    /// no other request changes or adds one meanwhile. Id, tenant and times of its result are set here.
+    /// no other request changes or adds one meanwhile. Id, tenant and times of its result are set here. If it is as the hook
+    /// is, nothing is stored.
     ///
     /// # Errors
     /// The error of `make`, or as [`Self::create_hook`].
@@ -156,9 +157,15 @@ impl ConfigEditor<'_> {
         };
         self.check_project(&made)?;
         self.check_quota(&made, Some(&*current))?;
-        let updated_at = self.after(&current);
-        let mut hook = Hook { id: current.id, created_at: current.created_at, updated_at, ..made };
-        hook.note_stops(Some(&current), updated_at);
+        let (id, now) = (current.id, self.after(&current));
+        let (created_at, updated_at) = (current.created_at, current.updated_at);
+        let mut hook = Hook { id, created_at, updated_at, ..made };
+        hook.note_stops(Some(&current), now);
+        if is_same(&hook, &current) {
+            let read = || self.hook_of(tenant, id);
+            return Ok(self.unchanged(&mut permit.revision, current, read).await?);
+        }
+        hook.updated_at = now;
         let hook = Arc::new(hook);
         self.update_hook(&mut permit, AuditAction::HookUpdated, &hook, &current).await?;
         Ok(hook)
@@ -178,7 +185,7 @@ impl ConfigEditor<'_> {
         self.change_hook_as(AuditAction::HookUpdated, (tenant, id), change).await
     }
 
-    /// As [`Self::change_hook`], with another action in the audit log. If the engine itself changes nothing, nothing is stored.
+    /// As [`Self::change_hook`], with another action in the audit log. If `change` changes nothing, nothing is stored.
     ///
     /// # Errors
     /// See [`Self::change_hook`].
@@ -191,20 +198,27 @@ impl ConfigEditor<'_> {
         let mut permit = self.permit_removal(tenant).await?;
         let Some(current) = self.hook_of(tenant, id) else { return Ok(None) };
         let changed = change(&current)?;
-        if self.actor().kind == ActorKind::Engine && changed == *current && !current.unreadable {
-            return Ok(Some(current));
+        let now = self.after(&current);
+        let mut changed = Hook { id, tenant, updated_at: current.updated_at, ..changed };
+        changed.note_stops(Some(&current), now);
+        if is_same(&changed, &current) {
+            // The engine changes only what it knows.
+            if self.actor().kind == ActorKind::Engine {
+                return Ok(Some(current));
+            }
+            let read = || self.hook_of(tenant, id);
+            return Ok(Some(self.unchanged(&mut permit.revision, current, read).await?));
         }
         if !stops(&current, &changed) {
             self.check_changes(tenant)?;
         }
-        let mut changed = Hook { id, tenant, updated_at: self.after(&current), ..changed };
+        changed.updated_at = now;
         if changed.unreadable {
             return Err(E::from(DirectoryError::InUse(Hook::UNREADABLE.to_owned())));
         }
         if current.unreadable && changed.secrets.is_empty() {
             changed.secrets.push(SigningSecret::from_key(random::secret_bytes()));
         }
-        changed.note_stops(Some(&current), changed.updated_at);
         self.check_project(&changed)?;
         self.check_quota(&changed, Some(&*current))?;
         let hook = Arc::new(changed);
@@ -255,6 +269,11 @@ impl ConfigEditor<'_> {
         let object = hook.map_or_else(AuditObject::engine, |hook| AuditObject::hook(hook.id));
         self.entry(hook.map(|hook| hook.tenant), action, object, hook_changes(before, after))
     }
+}
+
+/// Whether a change leaves a hook as it is. Of an unreadable one that is not known.
+fn is_same(changed: &Hook, current: &Hook) -> bool {
+    changed == current && !current.unreadable
 }
 
 /// Whether a change disables or pauses a hook, and neither enables nor resumes it.

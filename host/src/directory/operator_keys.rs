@@ -85,7 +85,7 @@ impl ConfigEditor<'_> {
         key.expires_at = change.expires_at.unwrap_or(key.expires_at);
         let changes = operator_key_changes(Some(&*current), Some(&key));
         if changes.is_empty() {
-            return Ok(Some(current));
+            return self.unchanged(&mut revision, current, || self.operator_key(id)).await.map(Some);
         }
         if !is_usable(&key, self.clock.now()) {
             self.check_another_is_left(id, is_admin_key_set)?;

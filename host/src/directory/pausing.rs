@@ -81,7 +81,8 @@ impl ConfigEditor<'_> {
         Ok(since)
     }
 
-    /// Changes the name and the options of a tenant; `None` if there is no such tenant.
+    /// Changes the name and the options of a tenant; `None` if there is no such tenant. If `change` changes nothing, nothing is
+    /// stored.
     ///
     /// # Errors
     /// If the name is taken, or storage fails.
@@ -93,6 +94,9 @@ impl ConfigEditor<'_> {
         let mut permit = self.permit_change(id).await?;
         let Some(current) = self.tenant(id) else { return Ok(None) };
         let tenant = Arc::new(change(Tenant::clone(&current), self.clock.now()));
+        if tenant == current {
+            return self.unchanged(&mut permit.revision, current, || self.tenant(id)).await.map(Some);
+        }
         let entry = self.entry(
             Some(id),
             AuditAction::TenantUpdated,

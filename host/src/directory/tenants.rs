@@ -225,7 +225,7 @@ impl ConfigEditor<'_> {
         key.expires_at = change.expires_at.unwrap_or(key.expires_at);
         let changes = key_changes(Some(&*current), Some(&key));
         if changes.is_empty() {
-            return Ok(Some(current));
+            return self.unchanged(&mut permit.revision, current, || self.key(tenant, id)).await.map(Some);
         }
         let object = AuditObject::key(id, &key.name);
         let entry = self.entry(Some(tenant), AuditAction::KeyUpdated, object, changes);

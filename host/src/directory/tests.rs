@@ -6,7 +6,7 @@ use super::cache::MAX_CHANGES;
 use super::*;
 use crate::clock::SystemClock;
 use crate::domain::ids::IdGenerator;
-use crate::domain::{Actor, Hook, Scopes, Step, TenantId};
+use crate::domain::{Actor, ActorKind, Hook, Scopes, Step, TenantId};
 use crate::storage::conformance::World;
 use crate::storage::sqlite::{self, SqliteOptions};
 
@@ -70,6 +70,13 @@ async fn a_directory_follows_what_another_one_changes() {
     assert!(matches!(refused, Err(DirectoryError::InUse(_))), "{refused:?}");
     let changed = other.by(&Actor::ENGINE).change_hook(tenant, hook.id, describe).await.unwrap().unwrap();
     assert!(!changed.enabled, "the other change is not lost");
+
+    // What one knows is as it should be, and is not so any more.
+    let actor = Actor { kind: ActorKind::Key, ..Actor::ENGINE };
+    let refused = one.by(&actor).change_hook(tenant, hook.id, disable).await;
+    assert!(matches!(refused, Err(DirectoryError::InUse(_))), "{refused:?}");
+    let same = one.by(&actor).change_hook(tenant, hook.id, disable).await.unwrap().unwrap();
+    assert_eq!(same, changed, "by now it has followed, and nothing is stored");
 
     assert!(other.by(&Actor::ENGINE).delete_key(tenant, key.id).await.unwrap());
     one.follow().await.unwrap();

@@ -132,7 +132,7 @@ pub(super) async fn create_console_link(
     ];
     let object = AuditObject::new("console_link", &id);
     let actor = caller.actor();
-    directory.by(&actor).note(tenant, AuditAction::ConsoleLinkCreated, object, changes).await?;
+    directory.by(&actor).note_sign_in(tenant, AuditAction::ConsoleLinkCreated, object, changes).await?;
     let client = client.as_ref().map(|Extension(client)| &**client);
     let origin = match console_url.of(tenant) {
         Some(url) => url.to_owned(),

@@ -236,7 +236,7 @@ impl JobService {
         self.storage.delivery_notes.count_interrupted(job.tenant, job.id).await
     }
 
-    /// Pauses a job, resumes it (`Running`), or cancels it. What it has made stays.
+    /// Pauses a job, resumes it (`Running`), or cancels it. What it has made stays. One that is in the state already is not changed.
     ///
     /// # Errors
     /// Fails if there is no such job, or if it has ended.
@@ -252,6 +252,10 @@ impl JobService {
             JobState::Running => AuditAction::JobResumed,
             JobState::Completed | JobState::Cancelled | JobState::Failed => AuditAction::JobCancelled,
         };
+        let current = self.job(tenant, id).await?;
+        if current.state == to {
+            return Ok(current);
+        }
         let editor = self.directory.by(actor);
         // Stopping one is bounded by those that were started.
         if to == JobState::Running {

@@ -128,6 +128,7 @@ async fn changes_are_limited_for_each_tenant_and_not_for_operators() {
     }
     let made = client.post("/hooks", enabled).await.expect(201);
     let hook_path = format!("/hooks/{}", made["id"].as_str().unwrap());
+    client.patch(&hook_path, json!({"enabled": true})).await.expect(200);
     client.get(&format!("{hook_path}/secret")).await.expect(200);
     let key = json!({"name": "k"});
     let made = client.post("/keys", key.clone()).await.expect(201);
@@ -157,4 +158,35 @@ async fn changes_are_limited_for_each_tenant_and_not_for_operators() {
     operator_for.send("DELETE", &format!("/api/v3{hook_path}"), "", &[]).await.expect(204);
     operator.patch("/tenants/acme", json!({"limits": {"changes_per_day": 4}})).await.expect(200);
     client.post("/keys", key).await.expect(201);
+}
+
+#[tokio::test]
+async fn signing_people_in_and_changing_things_do_not_use_up_each_other() {
+    let server = Server::start(BINARY).await;
+    let key = server.tenant_key("acme").await;
+    // Version 2 has its own header for keys.
+    let client = Client::new(server.base(), &key).with_header("x-access-token", &key);
+    let limits = json!({"limits": {"changes_per_day": 2}});
+    server.operator().patch("/tenants/acme", limits).await.expect(200);
+    let tokens = "/api/v2/domains/acme/settings/token";
+    let token = async |method: &str, path: &str, body: Value| {
+        let headers = [("content-type", "application/json")];
+        client.send(method, path, body.to_string(), &headers).await
+    };
+    // 2100-01-01T00:00:00Z.
+    let made = token("POST", tokens, json!({"expire": 4_102_444_800_000_i64})).await.expect(200);
+    let one = format!("{tokens}/{}", made["data"]["uuid"].as_str().unwrap());
+    token("PATCH", &one, json!({"state": true})).await.expect(200);
+    client.post("/console-links", json!({})).await.expect(201);
+    let refused = client.post("/console-links", json!({})).await.expect(429);
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("may make 2 links to the console and changes of tokens in a day"), "{detail}");
+    // What signed somebody in can be ended.
+    token("PATCH", &one, json!({"state": false})).await.expect(200);
+    token("PATCH", &one, json!({"state": true})).await.expect(429);
+    client.send("DELETE", &one, "", &[]).await.expect(200);
+    for name in ["a", "b"] {
+        client.post("/keys", json!({"name": name})).await.expect(201);
+    }
+    client.post("/keys", json!({"name": "c"})).await.expect(429);
 }

@@ -99,12 +99,45 @@ async fn a_refused_change_leaves_no_entry() {
         let response: Response = send(client, method, path.clone(), body).await;
         assert_eq!(response.status, status, "{method} {path}: {}", response.json());
     }
-    // What is already so is not changed.
-    send(&operator, "PATCH", "/engine".to_owned(), json!({"paused": false})).await.expect(200);
     let wrong = Client::new(server.base(), "hwk_wrong");
     wrong.post("/hooks", json!({"url": receiver.url("/"), "types": ["*"]})).await.expect(401);
     let log = entries(&operator, "").await;
     assert_eq!(log.len(), before, "{:#?}", &log[..log.len() - before]);
+}
+
+#[tokio::test]
+async fn what_is_already_so_leaves_no_entry_and_does_not_count() {
+    let (server, client) = engine().await;
+    let operator = server.operator();
+    let receiver = Receiver::start().await;
+    let id = hook(&client, &receiver, json!({"headers": {"x-a": "1"}, "description": "a"})).await;
+    for number in 0..3 {
+        let event = client.publish("t", json!({"n": number})).await;
+        client.finished(&event).await;
+    }
+    let slow = json!({"since": "2020-01-01T00:00:00Z", "max_per_second": 0.1});
+    let job = client.post(&format!("/hooks/{id}/replays"), slow).await.expect(202)["id"].clone();
+    let key = client.post("/keys", json!({"name": "k"})).await.expect(201)["id"].clone();
+    let (hook, job) = (format!("/hooks/{id}"), format!("/api/v3/jobs/{}", job.as_str().unwrap()));
+    let key = format!("/keys/{}", key.as_str().unwrap());
+    let pause = async || client.send("POST", &format!("{job}/pause"), "", &[]).await.expect(200);
+    let (paused, limited) = (json!({"paused": true}), json!({"paused": true, "max_per_second": 5}));
+    pause().await;
+    client.patch(&hook, paused.clone()).await.expect(200);
+    operator.patch("/tenants/acme", limited.clone()).await.expect(200);
+    let used = async || operator.get("/tenants/acme").await.expect(200)["usage"]["changes_per_day"].clone();
+    let (shown, log, before) =
+        (client.get(&hook).await.expect(200), entries(&operator, "").await, used().await);
+
+    pause().await;
+    client.patch(&hook, paused).await.expect(200);
+    client.send("PUT", &format!("/api/v3{hook}"), shown.to_string(), &[]).await.expect(200);
+    client.patch(&key, json!({"name": "k"})).await.expect(200);
+    operator.patch("/tenants/acme", limited).await.expect(200);
+    operator.patch("/engine", json!({"paused": false})).await.expect(200);
+    assert_eq!(client.get(&hook).await.expect(200), shown);
+    assert_eq!(entries(&operator, "").await, log);
+    assert_eq!(used().await, before);
 }
 
 #[tokio::test]

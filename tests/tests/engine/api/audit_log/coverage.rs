@@ -270,7 +270,8 @@ async fn other_surfaces(walk: &mut Walk, client: &Client, anonymous: &Client) {
         walk.changes(&token, ("post", "/api/v2/hooks", "", hook.clone()), by_token("hook.created")).await;
     let hook_id = made["data"]["insertedIds"][0].as_str().unwrap().to_owned();
     let one = format!("/api/v2/hooks/{hook_id}");
-    walk.changes(&token, ("put", &one, "", hook), by_token("hook.updated")).await;
+    let changed = json!({"event": "b", "enable": true, "action": hook["action"]});
+    walk.changes(&token, ("put", &one, "", changed), by_token("hook.updated")).await;
     walk.changes(&token, ("delete", &one, "", Value::Null), by_token("hook.deleted")).await;
     let one = format!("{tokens}/{uuid}");
     walk.changes(&key, ("patch", &one, "", json!({"state": false})), by("domain_token.updated")).await;

@@ -115,6 +115,7 @@ mod lost_leases;
 mod members;
 mod ordering;
 mod retention;
+mod whole_days;
 
 async fn run(database: &TestDatabase, sql: &'static str) {
     let mut connection = PgConnection::connect(database.url()).await.unwrap();

@@ -1,6 +1,6 @@
 // How long the first page takes until it shows something, from a cold cache: `tests/console/run paint`.
 // Measure on a quiet machine with a release build (HOOKWRIGHT_BINARY).
-import { newPage, openBrowser, seed, start } from "./support.js";
+import { newPage, openBrowser, seed, sessionCookie, start } from "./support.js";
 
 const LOADS = 7;
 
@@ -30,9 +30,7 @@ async function load(url, session) {
 const engine = await start();
 try {
   const sample = await seed(engine);
-  const answer = await fetch(`${engine.url}/console/session`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ key: sample.key }) });
-  const [name, value] = answer.headers.get("set-cookie").split(";")[0].split(/=(.*)/);
-  const session = { name, value, url: engine.url };
+  const session = await sessionCookie(engine, sample.key);
   for (const [what, cookie] of [["sign-in", null], ["deliveries", session]]) {
     const loads = [];
     for (let count = 0; count < LOADS; count += 1) loads.push(await load(`${engine.url}/`, cookie));

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test, { after, before } from "node:test";
-import { heading, isSound, newPage, openBrowser, OPERATOR_KEY, seed, signIn, start } from "./support.js";
+import { heading, isSound, newPage, openBrowser, OPERATOR_KEY, seed, sessionCookie, shoot, signIn, start, until } from "./support.js";
 
 let engine, sample, browser;
 before(async () => {
@@ -17,6 +17,7 @@ test("a wrong key is refused at its field", async () => {
   const page = await newPage(browser);
   page.expected.push(/401/);
   await page.goto(engine.url);
+  await page.locator("#key").waitFor();
   await heading(page, "Sign in");
   await isSound(page, "sign in");
   await page.getByLabel("Key", { exact: true }).fill("hwk_wrong");
@@ -117,3 +118,38 @@ test("the first page takes four files, and asks once who is signed in", async ()
   assert.deepEqual(files, ["/console/chunk.js", "/console/console.css", "/console/console.js", "/console/main.js"]);
   assert.equal(names.filter((name) => name === "/console/session").length, 1);
 });
+
+/** Where the first seen element of each selector is. */
+const places = (page, selectors) => page.evaluate((wanted) => wanted.map((selector) => {
+  const seen = [...document.querySelectorAll(`#root ${selector}`)].find((one) => one.getClientRects().length > 0);
+  const { x, y, width, height } = seen.getBoundingClientRect();
+  return [selector, x, y, width, height];
+}), selectors);
+
+for (const [theme, width] of [["light", 1440], ["dark", 1440], ["light", 360], ["dark", 360]]) {
+  test(`an outline is painted before the script is there, and nothing moves then: ${theme}, ${width} pixels`, async () => {
+    const frame = [".brand", "main", ...(width > 360 ? [".side"] : [".bar"])];
+    const form = ["main", "form", ".brand", "h1", "label", "input", ".hint", "button"];
+    for (const [view, cookie, selectors] of [["frame", await sessionCookie(engine, sample.key), frame], ["sign-in", null, form]]) {
+      const page = await newPage(browser, { theme, width });
+      page.expected.push(/401 .*\/console\/session/);
+      if (cookie) await page.context().addCookies([cookie]);
+      let release;
+      const held = new Promise((done) => { release = done; });
+      await page.route("**/console/main-*.js", async (route) => {
+        await held;
+        await route.continue();
+      });
+      await page.goto(engine.url, { waitUntil: "commit" });
+      await until(() => page.evaluate(() => performance.getEntriesByName("first-contentful-paint").length > 0), "the outline is painted");
+      await page.locator(`#first[data-view="${view}"]`).waitFor();
+      await isSound(page, `outline: ${view}`);
+      await shoot(page, `outline-${view}-${theme}-${width}`);
+      const outlined = await places(page, selectors);
+      release();
+      await page.locator("#first").waitFor({ state: "detached" });
+      assert.deepEqual(await places(page, selectors), outlined, view);
+      await page.context().close();
+    }
+  });
+}

@@ -93,6 +93,13 @@ export async function seed(engine, tenant = "shop.example") {
   return { tenant, key, events, hooks: { ok, bad, waiting, chat } };
 }
 
+/** The cookie of a session with a key, as a browser keeps it. */
+export async function sessionCookie({ url }, key) {
+  const answer = await fetch(`${url}/console/session`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ key }) });
+  const [name, value] = answer.headers.get("set-cookie").split(";")[0].split(/=(.*)/);
+  return { name, value, url };
+}
+
 export const openBrowser = () => chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
 
 /** A page that records what goes wrong; `page.problems` must stay empty. */

@@ -63,9 +63,10 @@ effect(() => {
 export async function begin(asked) {
   const root = document.getElementById("root");
   if (!root) return;
-  root.textContent = "";
   const { path } = route.peek();
   await (path[0] === "link" && path[1] ? followLink(path) : resume(asked));
   isStarted = true;
+  // Until now, the outline is seen. What replaces it is drawn at once.
+  root.textContent = "";
   render(html`<${App} />`, root);
 }

@@ -47,9 +47,6 @@ pub(super) fn routers(
     (sandbox, admin_key): (&Sandbox, AdminKeyHash),
     (notices, noticed, monitored, stop): (Notices, NoticeReceiver, Monitored, &CancellationToken),
 ) -> Routers {
-    let of_node = (&sources.clock, config.data_dir.clone());
-    let figures = EngineFigures::start(of_node, (&storage, directory), dispatcher, stop);
-    let exporter = exporter(config, (sources, &figures), (directory, dispatcher, sandbox), monitored);
     let sources = sources.clone();
     let uploads = Uploads::new(config.data_dir.clone(), Arc::clone(&storage.deliveries));
     let pipelines = Arc::new(Pipelines::new(Arc::clone(directory), sandbox.clone()));
@@ -59,6 +56,9 @@ pub(super) fn routers(
     tokio::spawn(handshakes.clone().run());
     let told = (handshakes, notices);
     let services = Services::new(&sources, directory, &storage, dispatcher, &pipelines, told);
+    let (of_node, states) = ((&sources.clock, config.data_dir.clone()), &services.hook_states);
+    let figures = EngineFigures::start(of_node, (&storage, directory), (dispatcher, states), stop);
+    let exporter = exporter(config, (&sources, &figures), (directory, dispatcher, sandbox), monitored);
     tokio::spawn(JobRunner::new(services.jobs.clone()).run(stop.clone()));
     tokio::spawn(TenantDeleter::new(services.tenants.clone()).run(stop.clone()));
     operational_events(config, &sources, (directory, dispatcher), &ingest, (noticed, stop));

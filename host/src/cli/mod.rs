@@ -12,8 +12,10 @@ mod arguments;
 mod backup;
 mod check;
 mod demo;
+mod engine_api;
 mod exit;
 mod greeting;
+mod http_client;
 mod json;
 mod listen;
 mod migrate;
@@ -24,6 +26,7 @@ mod reload;
 mod restore;
 mod serve;
 mod style;
+mod text;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

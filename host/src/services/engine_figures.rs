@@ -1,7 +1,7 @@
 //! Figures of this node for operators and for monitoring that take longer to read: of the database, and those for which each
 //! hook is looked at. They are read in the background while somebody asks for them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::hook_states::{HookState, HookStates};
 use crate::clock::{self, Clock};
 use crate::delivery::{Dispatcher, QueueFigures};
 use crate::directory::Directory;
-use crate::domain::{Hook, HookId, UnixMillis};
+use crate::domain::{Hook, UnixMillis};
 use crate::log_limiter::LogLimiter;
 use crate::metrics::{Snapshot, deliveries, storage as transactions};
 use crate::storage::{self, Space, Storage, StorageError, StorageFigures};
@@ -42,6 +43,7 @@ pub struct EngineFigures {
     stores: Storage,
     directory: Arc<Directory>,
     dispatcher: Arc<Dispatcher>,
+    states: HookStates,
     latest: Mutex<SampledFigures>,
     past: Mutex<VecDeque<Counted>>,
     /// Notified when somebody asks for the figures, and when that was.
@@ -101,7 +103,7 @@ impl EngineFigures {
     pub fn start(
         (clock, data_dir): (&Arc<dyn Clock>, PathBuf),
         (stores, directory): (&Storage, &Arc<Directory>),
-        dispatcher: &Arc<Dispatcher>,
+        (dispatcher, states): (&Arc<Dispatcher>, &HookStates),
         stop: &CancellationToken,
     ) -> Arc<Self> {
         let figures = Arc::new(Self {
@@ -110,6 +112,7 @@ impl EngineFigures {
             stores: stores.clone(),
             directory: Arc::clone(directory),
             dispatcher: Arc::clone(dispatcher),
+            states: states.clone(),
             latest: Mutex::default(),
             past: Mutex::new(VecDeque::from([Counted::now()])),
             asked: Notify::new(),
@@ -201,23 +204,23 @@ impl EngineFigures {
 
     /// How many hooks are in which of [`COUNTED_STATES`].
     fn count_hooks(&self) -> [u64; COUNTED_STATES.len()] {
-        let unwell = self.dispatcher.health().unwell_hooks();
         let mut counts = [0; COUNTED_STATES.len()];
         for hook in self.directory.all_hooks() {
-            counts[self.state_of(&hook, &unwell)] += 1;
+            counts[counted_as(&hook, &self.states.state_of(&hook))] += 1;
         }
         counts
     }
+}
 
-    /// The index of the hook's state. `unwell` says of some whether their circuits are open.
-    fn state_of(&self, hook: &Hook, unwell: &HashMap<HookId, bool>) -> usize {
-        match unwell.get(&hook.id) {
-            _ if !hook.enabled => 4,
-            _ if !self.directory.sends(hook) => 3,
-            Some(true) => 2,
-            Some(false) => 1,
-            None => 0,
-        }
+/// The index of what a hook in this state is counted as. Nothing is sent for one that cannot be read, as if it were paused.
+fn counted_as(hook: &Hook, state: &HookState) -> usize {
+    match state {
+        HookState::Disabled(_) => 4,
+        HookState::AwaitingPermission { .. } | HookState::Paused { .. } => 3,
+        _ if hook.unreadable => 3,
+        HookState::CircuitOpen { .. } => 2,
+        HookState::Failing { .. } => 1,
+        HookState::Ok => 0,
     }
 }
 

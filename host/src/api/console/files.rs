@@ -27,7 +27,7 @@ pub(super) fn response(path: &str, headers: &HeaderMap) -> Option<Response> {
     let packed = accepts_gzip(headers).then(|| Built::get(&format!("{path}.gz"))).flatten();
     let is_packed = packed.is_some();
     let file = packed.unwrap_or(plain);
-    let tag = tag(&file);
+    let tag = tag(&file, "");
     let mut response = Response::builder()
         .header(header::CONTENT_TYPE, media_type)
         .header(header::ETAG, &tag)
@@ -48,9 +48,9 @@ pub(super) fn response(path: &str, headers: &HeaderMap) -> Option<Response> {
     response.body(body).ok()
 }
 
-/// The entity tag of a file.
-pub(super) fn tag(file: &EmbeddedFile) -> String {
-    format!("\"{}\"", hex::encode(&file.metadata.sha256_hash()[..16]))
+/// The entity tag of a file, or of a variant that is made of it.
+pub(super) fn tag(file: &EmbeddedFile, variant: &str) -> String {
+    format!("\"{}{variant}\"", hex::encode(&file.metadata.sha256_hash()[..16]))
 }
 
 /// Whether the client has the representation with this tag.

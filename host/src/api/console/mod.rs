@@ -1,6 +1,7 @@
 //! The console: a page for tenants and operators, which uses v3 as any client does, and the sessions with which it signs in.
 
 mod files;
+mod first_view;
 mod page;
 mod session;
 mod view;
@@ -8,14 +9,17 @@ mod view;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Request};
+use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Redirect};
 use axum::routing::get;
 use http::{HeaderMap, Uri};
 
+use self::first_view::FirstView;
 use self::page::Page;
 use super::SharedApiState;
 use super::problem::{Kind, Problem, shorten};
+use super::sessions::Sessions;
+use crate::clients::Client;
 
 /// What the console is served with.
 pub struct Console {
@@ -31,14 +35,16 @@ impl Console {
 
     pub(super) fn routes(self) -> Router<SharedApiState> {
         let Self { page } = self;
-        let index = move |request: Request| {
+        let index = move |State(sessions): State<Arc<Sessions>>, request: Request| {
             let page = Arc::clone(&page);
             async move {
-                if page::accepts_html(request.headers()) {
-                    page.response(request.headers())
-                } else {
-                    no_file(request.uri().path()).into_response()
+                let headers = request.headers();
+                if !page::accepts_html(headers) {
+                    return no_file(request.uri().path()).into_response();
                 }
+                let client = request.extensions().get::<Arc<Client>>().map(Arc::as_ref);
+                let is_secure = session::is_secure(client, headers);
+                page.response(headers, FirstView::of(headers, is_secure, &sessions))
             }
         };
         let to_index = || async { Redirect::permanent("/") };

@@ -7,11 +7,16 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode, header};
 
 use super::files;
+use super::first_view::FirstView;
 use crate::api::problem::{Kind, Problem};
 use crate::random;
 
 /// What the page has in the place of the nonce.
 const NONCE: &str = "{{nonce}}";
+/// What it has in the place of the name of a [`FirstView`].
+const FIRST: &str = "{{first}}";
+/// On what the page depends besides its file.
+const VARY: &str = "accept, cookie, sec-fetch-site";
 
 /// The page, and who may show it.
 pub(super) struct Page {
@@ -25,21 +30,23 @@ impl Page {
         Self { frame_ancestors: origins }
     }
 
-    /// The response with the page.
-    pub(super) fn response(&self, headers: &HeaderMap) -> Response {
+    /// The response with the page, which begins with `first`.
+    pub(super) fn response(&self, headers: &HeaderMap, first: FirstView) -> Response {
         let Some(file) = files::index() else {
             return Problem::new(Kind::NotFound, "this build has no console").into_response();
         };
-        let tag = files::tag(&file);
-        let response =
-            Response::builder().header(header::ETAG, &tag).header(header::CACHE_CONTROL, "no-cache");
+        let tag = files::tag(&file, first.name());
+        let response = Response::builder()
+            .header(header::ETAG, &tag)
+            .header(header::VARY, VARY)
+            .header(header::CACHE_CONTROL, "no-cache");
         if files::is_known(headers, &tag) {
             // Without a policy: the page that the browser has stored has the nonce of the policy stored with it.
             let response = response.status(StatusCode::NOT_MODIFIED).body(Body::empty());
             return response.unwrap_or_default();
         }
         let nonce = STANDARD.encode(random::secret_bytes::<16>());
-        let html = String::from_utf8_lossy(&file.data).replace(NONCE, &nonce);
+        let html = String::from_utf8_lossy(&file.data).replace(NONCE, &nonce).replace(FIRST, first.name());
         let response = response
             .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
             .header(header::CONTENT_SECURITY_POLICY, self.policy(&nonce))

@@ -122,12 +122,17 @@ async fn sign_out(
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, gone)]).into_response())
 }
 
-/// Refuses a request that a page of another site, or of a sibling of this one, has caused.
+/// Whether the console's own page, or the user, has caused a request, and not another site, or a sibling of this one.
+pub(super) fn is_of_own_page(headers: &HeaderMap) -> bool {
+    let site = headers.get(FETCH_SITE).map(HeaderValue::as_bytes);
+    matches!(site, None | Some(b"same-origin" | b"none"))
+}
+
 fn check_own_page(headers: &HeaderMap) -> Result<(), Problem> {
-    match headers.get(FETCH_SITE).map(HeaderValue::as_bytes) {
-        None | Some(b"same-origin" | b"none") => Ok(()),
-        Some(_) => Err(Problem::new(Kind::Forbidden, "only the console's own page signs in and out")),
+    if is_of_own_page(headers) {
+        return Ok(());
     }
+    Err(Problem::new(Kind::Forbidden, "only the console's own page signs in and out"))
 }
 
 fn link_ended() -> Problem {
@@ -135,7 +140,7 @@ fn link_ended() -> Problem {
 }
 
 /// Whether the browser reaches the engine over TLS.
-fn is_secure(client: Option<&Client>, headers: &HeaderMap) -> bool {
+pub(super) fn is_secure(client: Option<&Client>, headers: &HeaderMap) -> bool {
     client.is_some_and(|client| client.is_secure(headers))
 }
 

@@ -23,35 +23,25 @@ fn sessions() -> (Sessions, Arc<SetClock>) {
 }
 
 #[test]
-fn a_session_ends_and_does_not_last_longer_if_the_clock_was_wrong() {
+fn sessions_and_links_end_and_do_not_last_longer_if_the_clock_was_wrong() {
     let (sessions, clock) = sessions();
-    let text = sessions.seal_session(&sessions.begin([1; 32]), Purpose::Cookie);
-    for (now, is_valid) in [
-        (HOUR_MS, true),
-        // As far as clocks of nodes may differ.
-        (HOUR_MS - 300_000, true),
-        (HOUR_MS - 300_001, false),
-        (13 * HOUR_MS - 1, true),
-        (13 * HOUR_MS, false),
-    ] {
-        clock.0.store(now, Relaxed);
-        assert_eq!(sessions.of_cookie(&text).is_some(), is_valid, "at {now}");
-    }
-}
-
-#[test]
-fn a_link_ends_and_does_not_last_longer_if_the_clock_was_wrong() {
-    let (sessions, clock) = sessions();
+    let session = sessions.seal_session(&sessions.begin([1; 32]), Purpose::Cookie);
     let link = sessions.seal_link(&Link::new(Grant::whole([1; 32]), UnixMillis(2 * HOUR_MS), KEY_SESSION));
-    for (now, is_valid) in [
-        (HOUR_MS, true),
-        (HOUR_MS - 300_000, true),
-        (HOUR_MS - 300_001, false),
-        (2 * HOUR_MS - 1, true),
-        (2 * HOUR_MS, false),
+    for (what, text, open, end) in [
+        ("session", &session, Sessions::of_cookie as fn(&Sessions, &str) -> Option<Session>, 13 * HOUR_MS),
+        ("link", &link, Sessions::begin_with, 2 * HOUR_MS),
     ] {
-        clock.0.store(now, Relaxed);
-        assert_eq!(sessions.begin_with(&link).is_some(), is_valid, "at {now}");
+        for (now, is_valid) in [
+            (HOUR_MS, true),
+            // As far as clocks of nodes may differ.
+            (HOUR_MS - 300_000, true),
+            (HOUR_MS - 300_001, false),
+            (end - 1, true),
+            (end, false),
+        ] {
+            clock.0.store(now, Relaxed);
+            assert_eq!(open(&sessions, text).is_some(), is_valid, "{what} at {now}");
+        }
     }
 }
 

@@ -1,49 +1,40 @@
-//! A minimal client of the engine's API for the demo.
+//! The client of the engine's API for the demo.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use bytes::Bytes;
-use http::{Method, Request};
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use anyhow::{Context as _, Result};
+use http::Method;
 use serde::Serialize;
 use serde_json::Value;
 
-/// The time limit for one request.
-const TIMEOUT: Duration = Duration::from_secs(30);
+use crate::cli::engine_api::EngineApi;
 
 /// The time limit for all deliveries of one event. The first event waits until the plugins are compiled.
 pub(super) const DELIVERY_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often states are polled: not everything that happens arrives at the receiver.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A client with one key.
+/// A client with one key, whose errors name the request.
 pub(super) struct Api {
-    client: Client<HttpConnector, Full<Bytes>>,
-    base: String,
+    engine: EngineApi,
     key: String,
-    tenant: Option<String>,
 }
 
 impl Api {
-    pub(super) fn new(address: SocketAddr, key: &str) -> Self {
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { client, base: format!("http://{address}/api/v3"), key: key.to_owned(), tenant: None }
+    pub(super) fn new(address: SocketAddr, key: &str) -> Result<Self> {
+        let engine = EngineApi::new(None, &format!("http://{address}"), key)?;
+        Ok(Self { engine, key: key.to_owned() })
     }
 
     /// Makes the operator act for this tenant.
-    pub(super) fn for_tenant(mut self, tenant: &str) -> Self {
-        self.tenant = Some(tenant.to_owned());
-        self
+    pub(super) fn for_tenant(self, tenant: &str) -> Result<Self> {
+        Ok(Self { engine: self.engine.for_tenant(tenant)?, ..self })
     }
 
     /// Changes the key.
-    pub(super) fn with_key(self, key: &str) -> Self {
-        Self { key: key.to_owned(), tenant: None, ..self }
+    pub(super) fn with_key(self, key: &str) -> Result<Self> {
+        Ok(Self { engine: self.engine.with_key(key)?, key: key.to_owned() })
     }
 
     pub(super) fn key(&self) -> &str {
@@ -51,43 +42,21 @@ impl Api {
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value> {
-        self.send(Method::GET, path, Bytes::new()).await
+        self.send(Method::GET, path, None).await
     }
 
     pub(super) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Value> {
-        self.send(Method::POST, path, serde_json::to_vec(body)?.into()).await
+        self.send(Method::POST, path, Some(serde_json::to_vec(body)?)).await
     }
 
     /// A merge patch.
     pub(super) async fn patch(&self, path: &str, body: &Value) -> Result<Value> {
-        self.send(Method::PATCH, path, serde_json::to_vec(body)?.into()).await
+        self.send(Method::PATCH, path, Some(serde_json::to_vec(body)?)).await
     }
 
-    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Value> {
-        let content_type = match method {
-            Method::PATCH => "application/merge-patch+json",
-            _ => "application/json",
-        };
-        let request = Request::builder()
-            .method(method.clone())
-            .uri(format!("{}{path}", self.base))
-            .header("authorization", format!("Bearer {}", self.key));
-        let request = match &self.tenant {
-            Some(tenant) => request.header("hookwright-tenant", tenant),
-            None => request,
-        };
-        let request = request.header("content-type", content_type).body(Full::new(body))?;
-        let exchange = async {
-            let response = self.client.request(request).await?;
-            let status = response.status();
-            anyhow::Ok((status, response.into_body().collect().await?.to_bytes()))
-        };
-        let response = tokio::time::timeout(TIMEOUT, exchange).await.context("no response in time").flatten();
-        let (status, body) = response.with_context(|| format!("{method} {path}"))?;
-        if !status.is_success() {
-            bail!("{method} {path}: {status}: {}", String::from_utf8_lossy(&body));
-        }
-        serde_json::from_slice(&body).with_context(|| format!("{method} {path}: the response is not JSON"))
+    async fn send(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Value> {
+        let answer = self.engine.send::<Value>(method.clone(), path, body.map(Into::into)).await;
+        answer.with_context(|| format!("{method} {path}"))
     }
 }
 

@@ -47,8 +47,8 @@ pub(super) async fn run(events: Vec<Sample>, out: &mut impl Write) -> Result<()>
     let engine = app::start(config::load(&command_line, |_| None)?, Sockets::default()).await?;
     let api = || Api::new(engine.api().address, &admin_key);
     let shown = async {
-        let summary = show_all(api(), &events, out).await?;
-        outage::show(as_tenant(api(), "outage.example").await?, out).await?;
+        let summary = show_all(api()?, &events, out).await?;
+        outage::show(as_tenant(api()?, "outage.example").await?, out).await?;
         show::summary(out, &summary)?;
         if summary.unverified > 0 {
             bail!("{} deliveries arrived without a valid signature", summary.unverified);
@@ -88,9 +88,9 @@ async fn show_all(api: Api, events: &[Sample], out: &mut impl Write) -> Result<S
 /// Creates a tenant and a key, and returns a client with that key.
 async fn as_tenant(api: Api, name: &str) -> Result<Api> {
     let tenant = api.post("/tenants", &json!({ "name": name })).await?;
-    let api = api.for_tenant(text(&tenant, "id")?);
+    let api = api.for_tenant(text(&tenant, "id")?)?;
     let key = api.post("/keys", &json!({ "name": "demo" })).await?;
-    Ok(api.with_key(text(&key, "key")?))
+    api.with_key(text(&key, "key")?)
 }
 
 async fn make_hooks(api: &Api, mut receiver: Receiver) -> Result<(Receiver, Vec<MadeHook>)> {

@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use super::line::{Line, Tone};
 use super::rows::{Forwarding, Row};
-use super::text;
 use super::update::Details;
 use super::wire::{Attempt, Fault};
 use super::words;
 use crate::cli::json::indented;
+use crate::cli::text;
 
 /// The most lines of a body.
 const MAX_BODY_LINES: usize = 2_000;

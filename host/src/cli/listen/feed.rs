@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
 
-use super::api::{Api, ApiError};
 use super::options::Filter;
 use super::seen::{News, Seen};
+use super::stream::Stream;
 use super::update::Update;
 use super::wire::{Change, Delivery, Notice, Page};
+use crate::cli::engine_api::{ApiError, EngineApi};
 use crate::domain::{DeliveryId, UnixMillis};
 
 /// Ids are given before deliveries are stored, on several nodes: one may appear after others with greater ids.
@@ -29,7 +30,7 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// See the module's head.
 pub(super) struct Feed {
-    api: Api,
+    api: EngineApi,
     filter: Filter,
     updates: Sender<Update>,
     /// Whether the stream is open. Known before the updates that wait.
@@ -44,7 +45,7 @@ impl Feed {
     /// # Errors
     /// Fails if the engine cannot be asked.
     pub(super) async fn start(
-        api: Api,
+        api: EngineApi,
         filter: Filter,
         updates: Sender<Update>,
         connected: watch::Sender<bool>,
@@ -81,7 +82,7 @@ impl Feed {
 
     /// Follows one stream, and returns why it ended.
     async fn follow(&mut self) -> Result<String, ApiError> {
-        let mut stream = self.api.stream(&self.filter.query(&[])).await?;
+        let mut stream = Stream::open(&self.api, &self.filter.query(&[])).await?;
         loop {
             let event = stream.next().await?;
             match event.name.as_str() {
@@ -158,7 +159,7 @@ struct Listed {
 
 /// The deliveries from `since` on. Those that are known do not count towards the maximum.
 async fn list(
-    api: &Api,
+    api: &EngineApi,
     filter: &Filter,
     since: UnixMillis,
     is_known: impl Fn(&Delivery) -> bool,

@@ -14,12 +14,12 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::api::{Api, ApiError};
-use super::http::{Client, reason};
 use super::options::Target;
 use super::signature::Headers;
 use super::update::Outcome;
 use super::wire::Delivery;
+use crate::cli::engine_api::{ApiError, EngineApi};
+use crate::cli::http_client::{Client, reason};
 use crate::clock;
 
 /// The time limit for the local receiver.
@@ -32,7 +32,7 @@ const OF_CONNECTION: [&str; 6] =
 
 /// See the module's head.
 pub(super) struct Forwarder {
-    api: Api,
+    api: EngineApi,
     client: Client,
     target: Target,
 }
@@ -45,7 +45,7 @@ struct Written {
 }
 
 impl Forwarder {
-    pub(super) fn new(api: Api, client: Client, target: Target) -> Self {
+    pub(super) fn new(api: EngineApi, client: Client, target: Target) -> Self {
         Self { api, client, target }
     }
 

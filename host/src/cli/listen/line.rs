@@ -2,8 +2,8 @@
 
 use anstyle::Style;
 
-use super::text;
 use crate::cli::style::{BAD, FAINT, GOOD, HEAD, MUTED, PLAIN};
+use crate::cli::text;
 
 /// How a piece of text is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

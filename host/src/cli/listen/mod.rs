@@ -7,12 +7,10 @@
 //! The command is a client of the API v3 like any other. From the engine's modules it takes words, such as states and ids,
 //! the format of signatures and the settings of TLS, but nothing that runs there.
 
-mod api;
 mod arguments;
 mod details;
 mod feed;
 mod forward;
-mod http;
 mod line;
 mod options;
 mod plain;
@@ -27,8 +25,8 @@ mod signals;
 mod signature;
 mod sse;
 mod state;
+mod stream;
 mod terminal;
-mod text;
 mod update;
 mod view;
 mod wire;
@@ -43,7 +41,6 @@ use std::sync::Arc;
 use anstream::AutoStream;
 use anyhow::Result;
 
-use api::Api;
 pub(super) use arguments::Listen;
 use forward::Forwarder;
 use options::Options;
@@ -52,6 +49,8 @@ use session::Session;
 use signals::EndSignals;
 use writer::Writer;
 
+use super::engine_api::EngineApi;
+use super::http_client;
 use super::style::{MUTED, PLAIN};
 
 /// Runs until it is interrupted, or until the engine refuses it.
@@ -67,9 +66,11 @@ pub(super) async fn run(
     }
     let Options { url, key, tenant, ca_file, filter, forward, json } = options;
     let tls = options::tls(ca_file.as_deref())?;
-    let api = Api::new(Arc::clone(&tls), &url, &key, tenant.as_deref())?;
+    let api = EngineApi::new(Some(Arc::clone(&tls)), &url, &key)?;
+    let api = if let Some(tenant) = tenant { api.for_tenant(&tenant)? } else { api };
     // Receivers on the same machine are restarted all the time: no connection to one is used again.
-    let forwarder = forward.map(|target| Forwarder::new(api.clone(), http::client(tls, 0), target));
+    let forwarder =
+        forward.map(|target| Forwarder::new(api.clone(), http_client::client(Some(tls), 0), target));
     let start = Start { url: api.url(), forward: forwarder.as_ref().map(Forwarder::describe) };
     let mut signals = EndSignals::listen()?;
     let session = tokio::select! {

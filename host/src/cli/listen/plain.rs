@@ -6,11 +6,11 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use super::line::Tone;
-use super::text::{clean, cut, is_unsafe};
 use super::update::{Forwarded, Outcome, Update};
 use super::wire::{Change, Delivery};
 use super::words;
 use crate::cli::style::{BAD, FAINT, MUTED, PLAIN};
+use crate::cli::text::{clean, cut, is_unsafe};
 
 /// In which form lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

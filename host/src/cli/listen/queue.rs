@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
-use super::api::ApiError;
 use super::forward::Forwarder;
 use super::update::{Forwarded, Outcome};
 use super::wire::Delivery;
+use crate::cli::engine_api::ApiError;
 
 /// How many are forwarded at a time.
 const MAX_RUNNING: usize = 8;
@@ -113,18 +113,19 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::listen::api::Api;
+    use crate::cli::engine_api::EngineApi;
+    use crate::cli::http_client;
     use crate::cli::listen::options::{self, Target};
     use crate::cli::listen::samples::delivery;
-    use crate::cli::listen::{http, signature};
+    use crate::cli::listen::signature;
 
     fn queue(connected: bool) -> (Queue, watch::Sender<bool>) {
         let tls = options::tls(None).unwrap();
-        let api = Api::new(Arc::clone(&tls), "http://127.0.0.1:1", "k", None).unwrap();
+        let api = EngineApi::new(Some(Arc::clone(&tls)), "http://127.0.0.1:1", "k").unwrap();
         let url = url::Url::parse("http://127.0.0.1:1/").unwrap();
         let target = Target { url, signer: signature::Signer::of(None).unwrap() };
         let (sender, connected) = watch::channel(connected);
-        (Queue::new(Forwarder::new(api, http::client(tls, 0), target), connected), sender)
+        (Queue::new(Forwarder::new(api, http_client::client(Some(tls), 0), target), connected), sender)
     }
 
     fn job(place: u64) -> Job {

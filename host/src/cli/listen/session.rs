@@ -6,13 +6,13 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
-use super::api::{Api, ApiError};
 use super::feed::Feed;
 use super::forward::Forwarder;
 use super::options::Filter;
 use super::queue::Queue;
 use super::update::{Details, Update};
 use super::wire::Delivery;
+use crate::cli::engine_api::{ApiError, EngineApi};
 
 /// How many updates wait to be shown. The stream waits if there are more.
 const MAX_WAITING: usize = 256;
@@ -21,7 +21,7 @@ const BODIES: usize = 3;
 
 /// See the module's head.
 pub(super) struct Session {
-    api: Api,
+    api: EngineApi,
     updates: Receiver<Update>,
     feed: JoinHandle<ApiError>,
     queue: Option<Queue>,
@@ -35,7 +35,7 @@ impl Session {
     ///
     /// # Errors
     /// Fails if the engine cannot be asked, or refuses.
-    pub(super) async fn start(api: Api, filter: Filter, forwarder: Option<Forwarder>) -> Result<Self> {
+    pub(super) async fn start(api: EngineApi, filter: Filter, forwarder: Option<Forwarder>) -> Result<Self> {
         if let Some(forwarder) = &forwarder {
             forwarder.check().await.map_err(ApiError::into_error)?;
         }
@@ -126,7 +126,7 @@ impl Session {
     }
 }
 
-async fn details(api: &Api, shown: &Delivery) -> Result<Details, ApiError> {
+async fn details(api: &EngineApi, shown: &Delivery) -> Result<Details, ApiError> {
     let path = format!("/deliveries/{}", shown.id);
     let delivery: Value = api.get(&path).await?;
     let attempts = delivery["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();

@@ -3,8 +3,8 @@
 use super::line::{Line, Tone};
 use super::rows::{Forwarding, Row};
 use super::state::{Page, State};
-use super::text::{clean, fit};
 use super::words;
+use crate::cli::text::{clean, fit};
 
 /// The widths of columns that do not grow.
 const TIME: usize = 8;
@@ -164,9 +164,9 @@ mod tests {
     use super::*;
     use crate::cli::listen::samples::{attempted, created, delivery};
     use crate::cli::listen::state::Key;
-    use crate::cli::listen::text::width;
     use crate::cli::listen::update::{Forwarded, Outcome, Update};
     use crate::cli::listen::wire::Delivery;
+    use crate::cli::text::width;
 
     fn state(columns: u16, forward: bool) -> State {
         let forward = forward.then(|| ("http://localhost:3000/".to_owned(), Some("whsec_x".to_owned())));

@@ -9,7 +9,6 @@ mod fuel;
 mod log;
 mod record;
 mod records;
-mod unwell;
 
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};

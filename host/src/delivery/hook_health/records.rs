@@ -34,12 +34,6 @@ impl HealthRecords {
         self.by_hook.get(&hook)
     }
 
-    /// Those that are not well, and whether their circuits are open.
-    pub(super) fn unwell(&self) -> impl Iterator<Item = (HookId, bool)> {
-        let unwell = self.by_hook.iter().filter(|(_, record)| record.is_unwell());
-        unwell.map(|(hook, record)| (*hook, record.circuit.is_some()))
-    }
-
     pub(super) fn hooks(&self) -> Vec<HookId> {
         self.by_hook.keys().copied().collect()
     }

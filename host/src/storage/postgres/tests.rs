@@ -116,6 +116,7 @@ mod members;
 mod ordering;
 mod retention;
 mod unreachable;
+mod whole_days;
 
 async fn run(database: &TestDatabase, sql: &'static str) {
     let mut connection = PgConnection::connect(database.url()).await.unwrap();

@@ -1,8 +1,9 @@
 //! The page and its files.
 
 use hookwright_tests::Server;
+use serde_json::json;
 
-use super::anonymous;
+use super::{anonymous, signed_in};
 use crate::{BINARY, engine};
 
 #[tokio::test]
@@ -21,7 +22,7 @@ async fn the_page_has_a_strict_policy_and_a_nonce_of_its_own() {
     let (_, rest) = policy.split_once("'nonce-").unwrap();
     let nonce = rest.split('\'').next().unwrap();
     let text = String::from_utf8_lossy(&page.bytes);
-    assert!(text.contains(nonce) && !text.contains("{{nonce}}"), "{text}");
+    assert!(text.contains(nonce) && !text.contains("{{"), "{text}");
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
@@ -35,6 +36,36 @@ async fn the_page_has_a_strict_policy_and_a_nonce_of_its_own() {
     let known = client.send("GET", "/", "", &[("if-none-match", tag), html[0]]).await;
     assert_eq!((known.status, known.bytes.len()), (304, 0));
     assert!(known.headers.get("content-security-policy").is_none(), "the stored page has another nonce");
+}
+
+#[tokio::test]
+async fn the_page_begins_with_an_outline_of_what_comes() {
+    let (server, client) = engine().await;
+    let key = client.post("/keys", json!({"name": "page"})).await.expect(201);
+    let with_key = signed_in(&server, json!({"key": key["key"]})).await;
+    let link = json!({"theme": {"name": "Shop hooks"}});
+    let link = client.post("/console-links", link).await.expect(201);
+    let with_theme = signed_in(&server, json!({"link": link["token"]})).await;
+    let with_nothing = anonymous(&server);
+    let with_another_cookie = anonymous(&server).with_header("cookie", "hookwright_session=abc");
+    let mut tags = std::collections::HashSet::new();
+    for (what, page, site, first) in [
+        ("a session", &with_key, "none", "frame"),
+        ("a session, from a sibling", &with_key, "same-site", "frame"),
+        ("a session with a theme", &with_theme, "none", "nothing"),
+        ("no session", &with_nothing, "none", "sign-in"),
+        ("no session, reloaded", &with_nothing, "same-origin", "sign-in"),
+        ("no cookie, from another site", &with_nothing, "cross-site", "nothing"),
+        ("the cookie of another engine", &with_another_cookie, "none", "sign-in"),
+    ] {
+        let headers = [("accept", "text/html"), ("sec-fetch-site", site)];
+        let shown = page.send("GET", "/", "", &headers).await;
+        let text = String::from_utf8_lossy(&shown.bytes);
+        assert!(text.contains(&format!("<div id=\"first\" data-view=\"{first}\">")), "{what}: {text}");
+        assert_eq!(shown.headers["vary"], "accept, cookie, sec-fetch-site", "{what}");
+        tags.insert(shown.headers["etag"].to_str().unwrap().to_owned());
+    }
+    assert_eq!(tags.len(), 3, "each outline has a tag of its own: {tags:?}");
 }
 
 #[tokio::test]
@@ -62,7 +93,7 @@ async fn without_the_setting_there_is_no_console() {
         let response = client.send(method, path, "", &[("accept", "text/html")]).await;
         assert_eq!(response.expect(404)["type"], "/problems/not-found", "{method} {path}");
     }
-    let link = client.post("/console-links", serde_json::json!({})).await;
+    let link = client.post("/console-links", json!({})).await;
     assert!(link.expect(409)["detail"].as_str().unwrap().contains("`console` is false"));
 }
 

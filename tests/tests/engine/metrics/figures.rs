@@ -130,6 +130,8 @@ async fn gauges_show_what_there_is() {
     let disabled = hook(&client, &receiver, json!({"types": ["c"]})).await;
     client.post("/events", json!({"type": "a", "data": 1})).await.expect(202);
     receiver.next().await;
+    // It awaits permission, which counts as paused.
+    hook(&client, &receiver, json!({"types": ["d"], "handshake": "cloudevents"})).await;
     patch_hook(&client, &paused, json!({"paused": true})).await;
     patch_hook(&client, &disabled, json!({"enabled": false})).await;
     client.post("/events", json!({"type": "b", "data": 1})).await.expect(202);
@@ -143,7 +145,7 @@ async fn gauges_show_what_there_is() {
         ("hookwright_deliveries{state=\"delivering\"}", 1.0),
         ("hookwright_deliveries{state=\"queued\"}", 0.0),
         ("hookwright_hooks{state=\"ok\"}", 1.0),
-        ("hookwright_hooks{state=\"paused\"}", 1.0),
+        ("hookwright_hooks{state=\"paused\"}", 2.0),
         ("hookwright_hooks{state=\"failing\"}", 0.0),
         ("hookwright_tenants_waiting", 0.0),
         // What is held is not the engine's delay.

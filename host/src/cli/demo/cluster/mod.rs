@@ -88,7 +88,7 @@ async fn show_all(
     }
     let mut receiver = Receiver::bind().await?.with_delay(RECEIVER_DELAY);
     let address = receiver.address()?;
-    let api = as_tenant(Api::new(nodes[0].address, &settings.admin_key), "demo.example").await?;
+    let api = as_tenant(Api::new(nodes[0].address, &settings.admin_key)?, "demo.example").await?;
     let hook = json!({"url": format!("http://{address}/"), "types": ["*"]});
     let id = text(&api.post("/hooks", &hook).await?, "id")?.to_owned();
     receiver.expect("/".to_owned(), text(&api.get(&format!("/hooks/{id}/secret")).await?, "secret")?)?;

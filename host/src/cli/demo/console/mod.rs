@@ -64,11 +64,11 @@ pub(in crate::cli) async fn run(listen: Option<SocketAddr>, out: &mut impl Write
     shown
 }
 
-async fn show(api: impl Fn() -> Api, out: &mut impl Write) -> Result<()> {
+async fn show(api: impl Fn() -> Result<Api>, out: &mut impl Write) -> Result<()> {
     let receivers = Receivers::bind().await?;
     let base = receivers.base()?;
-    let shop = as_tenant(api(), SHOP).await?;
-    let calls = as_tenant(api(), CALLS).await?;
+    let shop = as_tenant(api()?, SHOP).await?;
+    let calls = as_tenant(api()?, CALLS).await?;
     for hook in tenants::shop(&base) {
         receivers.expect(&shop, &hook).await?;
     }
@@ -95,7 +95,7 @@ async fn show(api: impl Fn() -> Api, out: &mut impl Write) -> Result<()> {
     }
 }
 
-async fn greet(out: &mut impl Write, api: &impl Fn() -> Api) -> Result<()> {
+async fn greet(out: &mut impl Write, api: &impl Fn() -> Result<Api>) -> Result<()> {
     let link = async |api: Api, mut members: Value| {
         members["expires_in_s"] = json!(LINK_S);
         members["session_s"] = json!(SESSION_S);
@@ -116,8 +116,8 @@ async fn greet(out: &mut impl Write, api: &impl Fn() -> Api) -> Result<()> {
         "projects:read",
         "audit:read",
     ];
-    let shop = link(api().for_tenant(SHOP), json!({ "scopes": scopes })).await?;
-    let operator = link(api(), json!({ "role": "operator" })).await?;
+    let shop = link(api()?.for_tenant(SHOP)?, json!({ "scopes": scopes })).await?;
+    let operator = link(api()?, json!({ "role": "operator" })).await?;
     writeln!(out, "{HEAD}The console{PLAIN}, with two tenants and two events a second")?;
     writeln!(out)?;
     writeln!(out, "  Console:  {shop}")?;

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::AssertSqlSafe;
-
+use super::whole_days::{age_horizon, day_end, is_there, make_day};
 use super::*;
 use crate::domain::{AttemptId, DeliveryId, EventId, EventKey, HookId, UnixMillis};
 use crate::storage::{Acceptance, Redelivered};
@@ -19,17 +18,7 @@ const WAITS: UnixMillis = UnixMillis(NOW.0 + 5_000);
 async fn day_before(database: &PostgresDatabase, days: i64) -> i64 {
     let sql = "SELECT ((now() AT TIME ZONE 'UTC')::date - date '2020-01-01')::bigint";
     let today: i64 = sqlx::query_scalar(sql).fetch_one(database.stores.pool()).await.unwrap();
-    let first = |day: i64| (day * 86_400_000) << 22;
-    let (from, to) = (first(today - days), first(today - days + 1));
-    for table in ["events", "finished_deliveries", "attempts"] {
-        let sql = format!(
-            "DO $$ BEGIN EXECUTE format('CREATE TABLE %I PARTITION OF {table} FOR VALUES FROM ({from}) TO ({to})', \
-             '{table}_' || to_char(date '2020-01-01' + {}, 'YYYYMMDD')); END $$",
-            today - days
-        );
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(database.stores.pool()).await.unwrap();
-    }
-    from
+    make_day(database, today - days).await
 }
 
 /// An event of a day, the one with this number, and its delivery.
@@ -53,26 +42,11 @@ async fn attempted(world: &World, acceptance: Acceptance, state: DeliveryState) 
     (event, id)
 }
 
-/// The end of the day of an event.
-fn day_end(event: EventKey) -> i64 {
-    (((event.0 >> 22) / 86_400_000 + 1) * 86_400_000) << 22
-}
-
-/// As if the horizon had been set long ago: all transactions of before are over.
-async fn age_horizon(database: &PostgresDatabase) {
-    let sql = "UPDATE retention_horizon SET set_at = set_at - interval '2 minutes'";
-    sqlx::query(sql).execute(database.stores.pool()).await.unwrap();
-}
-
 /// How many days before yesterday have a table of events.
 async fn old_days(database: &PostgresDatabase) -> i64 {
     let sql = "SELECT count(*) FROM pg_class WHERE relname ~ '^events_[0-9]{8}$' \
         AND to_date(right(relname, 8), 'YYYYMMDD') < (now() AT TIME ZONE 'UTC')::date - 1";
     sqlx::query_scalar(sql).fetch_one(database.stores.pool()).await.unwrap()
-}
-
-async fn is_there(world: &World, event: EventKey) -> bool {
-    world.storage.events.event(TENANT, &EventId::of_key(event)).await.unwrap().is_some()
 }
 
 /// Accepts and records until `stop`, and returns what was recorded.
@@ -92,7 +66,7 @@ async fn days_are_deleted_beside_writers_and_what_is_unfinished_stays() {
     let world = Arc::new(world(&opened).await);
     let hook = world.stored_hook().await;
     let days = [day_before(&opened, 4).await, day_before(&opened, 3).await];
-    let until = EventKey(days[1] + (86_400_000 << 22));
+    let until = day_end(EventKey(days[1]));
     let (mut gone, mut waiting) = (Vec::new(), Vec::new());
     for day in days {
         for number in 0..EVENTS_A_DAY {
@@ -151,7 +125,7 @@ async fn a_day_is_not_waited_for_behind_a_reader() {
     let world = world(&opened).await;
     let hook = world.stored_hook().await;
     let day = day_before(&opened, 3).await;
-    let until = EventKey(day + (86_400_000 << 22));
+    let until = day_end(EventKey(day));
     let acceptance = event_of_day(&world, hook, day, 0);
     let (event, _) = attempted(&world, acceptance, DeliveryState::Succeeded).await;
     let store = &world.storage.retention;
@@ -184,7 +158,7 @@ async fn many_days_are_deleted_ten_after_each_wait() {
         let acceptance = event_of_day(&world, hook, day, 0);
         events.push(attempted(&world, acceptance, DeliveryState::Succeeded).await.0);
     }
-    let until = EventKey(day_end(events[0]));
+    let until = day_end(events[0]);
     let store = &world.storage.retention;
     // Each row: how many days are left after the wait, and up to which event others are deleted one by one.
     for (left, singly) in [(4, EventKey(0)), (0, until)] {

@@ -1,25 +1,15 @@
 //! Days that are deleted as a whole.
 
+use super::whole_days::{age_horizon, day_end, is_there, make_day};
 use super::*;
 use crate::domain::{DeliveryId, EventId, EventKey, UnixMillis};
 use crate::storage::{Redelivered, Trim};
 
-/// The partitions of the day of [`NOW`], as they were made before it.
-const DAY: &str = "DO $$ DECLARE v text; BEGIN \
-    FOREACH v IN ARRAY ARRAY['events', 'finished_deliveries', 'attempts'] LOOP \
-        EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%s) TO (%s)', v || '_20261118', v, \
-            (2513 * 86400000::bigint) << 22, (2514 * 86400000::bigint) << 22); \
-    END LOOP; END $$";
+/// The day of [`NOW`], counted from 2020-01-01.
+const DAY: i64 = 2_513;
 /// The partitions of that day that are there.
 const LEFT: &str =
     "SELECT count(*) FROM pg_class WHERE relname ~ '^(events|finished_deliveries|attempts)_20261118$'";
-/// As if it had been set long ago.
-const EARLIER: &str = "UPDATE retention_horizon SET set_at = set_at - interval '61 seconds'";
-
-/// The first event after the day.
-fn end() -> EventKey {
-    EventKey((2514 * 86_400_000) << 22)
-}
 
 async fn event_of(world: &World, delivery: DeliveryId) -> EventKey {
     world.delivery(delivery).await.event
@@ -29,7 +19,7 @@ async fn event_of(world: &World, delivery: DeliveryId) -> EventKey {
 async fn a_day_is_deleted_but_for_what_is_not_final() {
     let database = create!();
     let opened = database.open("one").await;
-    run(&database, DAY).await;
+    let end = day_end(EventKey(make_day(&opened, DAY).await));
     let world = world(&opened).await;
     let (hook, store) = (world.stored_hook().await, &world.storage.retention);
     let done = world.delivery_in(hook, DeliveryState::Succeeded).await;
@@ -43,23 +33,22 @@ async fn a_day_is_deleted_but_for_what_is_not_final() {
     let left = async || -> i64 { sqlx::query_scalar(LEFT).fetch_one(opened.stores.pool()).await.unwrap() };
     let nothing = (crate::storage::Deleted::default(), EventKey(0));
 
-    assert_eq!(store.delete_days(EventKey(end().0 - 1)).await.unwrap(), nothing, "the day is not over");
+    assert_eq!(store.delete_days(EventKey(end.0 - 1)).await.unwrap(), nothing, "the day is not over");
     let made = |event| {
         let id = DeliveryId(world.id());
         world.storage.events.redeliver(TENANT, hook, event, id, NOW)
     };
-    assert_eq!(store.delete_days(end()).await.unwrap(), nothing, "first, nothing more is made of it");
+    assert_eq!(store.delete_days(end).await.unwrap(), nothing, "first, nothing more is made of it");
     assert_ne!(made(done_event).await.unwrap(), Redelivered::TooMany);
     assert_eq!(world.storage.deliveries.retry(TENANT, done, NOW).await.unwrap(), None);
-    assert_eq!(store.delete_days(end()).await.unwrap(), nothing, "then it waits for what began before");
+    assert_eq!(store.delete_days(end).await.unwrap(), nothing, "then it waits for what began before");
     assert_eq!(left().await, 3);
-    run(&database, EARLIER).await;
-    let (_, singly) = store.delete_days(end()).await.unwrap();
-    assert_eq!((singly, left().await), (end(), 0));
+    age_horizon(&opened).await;
+    let (_, singly) = store.delete_days(end).await.unwrap();
+    assert_eq!((singly, left().await), (end, 0));
 
-    for (event, is_there) in [(done_event, false), (erased_event, false), (open_event, true)] {
-        let found = world.storage.events.event(TENANT, &EventId::of_key(event)).await.unwrap();
-        assert_eq!(found.is_some(), is_there);
+    for (event, is_left) in [(done_event, false), (erased_event, false), (open_event, true)] {
+        assert_eq!(is_there(&world, event).await, is_left);
     }
     assert_eq!(world.storage.deliveries.delivery(TENANT, done).await.unwrap(), None);
     assert!(world.storage.deliveries.with_attempts(TENANT, done, None, 9).await.unwrap().is_none());

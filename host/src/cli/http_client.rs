@@ -25,8 +25,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The client.
 pub(super) type Client = hyper_util::client::legacy::Client<Connector, Full<Bytes>>;
 
-/// A client that keeps connections for further requests, at most `idle` of them.
-pub(super) fn client(tls: Arc<ClientConfig>, idle: usize) -> Client {
+/// A client that keeps connections for further requests, at most `idle` of them. Without `tls`, it reaches plain HTTP only.
+pub(super) fn client(tls: Option<Arc<ClientConfig>>, idle: usize) -> Client {
     let mut builder = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
     builder.pool_max_idle_per_host(idle).build(Connector { tls })
 }
@@ -39,7 +39,7 @@ pub(super) fn reason(error: hyper_util::client::legacy::Error) -> String {
 /// Opens connections with and without TLS.
 #[derive(Clone)]
 pub(super) struct Connector {
-    tls: Arc<ClientConfig>,
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// A connection.
@@ -63,7 +63,7 @@ impl tower::Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let tls = Arc::clone(&self.tls);
+        let tls = self.tls.clone();
         Box::pin(async move {
             let connected = tokio::time::timeout(CONNECT_TIMEOUT, connect(&uri, tls)).await;
             connected
@@ -72,7 +72,7 @@ impl tower::Service<Uri> for Connector {
     }
 }
 
-async fn connect(uri: &Uri, tls: Arc<ClientConfig>) -> io::Result<TokioIo<Box<dyn Stream>>> {
+async fn connect(uri: &Uri, tls: Option<Arc<ClientConfig>>) -> io::Result<TokioIo<Box<dyn Stream>>> {
     let is_tls = uri.scheme_str() == Some("https");
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
@@ -81,6 +81,7 @@ async fn connect(uri: &Uri, tls: Arc<ClientConfig>) -> io::Result<TokioIo<Box<dy
     if !is_tls {
         return Ok(TokioIo::new(Box::new(stream)));
     }
+    let tls = tls.ok_or_else(|| io::Error::other("this client has no TLS"))?;
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     Ok(TokioIo::new(Box::new(TlsConnector::from(tls).connect(name, stream).await?)))
 }

@@ -1,6 +1,5 @@
-//! The requests that `hookwright listen` makes to the engine.
+//! A client of the engine's API for commands.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,18 +12,15 @@ use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::http::{Client, client, reason};
-use super::sse::{Event, Parser};
+use super::exit::BadInput;
+use super::http_client::{Client, client, reason};
 use super::text;
 use crate::api::problem::MEDIA_TYPE as PROBLEM;
-use crate::cli::exit::BadInput;
 
 /// The time limit for one request, longer than a dry run may wait.
 const TIMEOUT: Duration = Duration::from_secs(75);
 /// The most bytes of a response.
 const MAX_RESPONSE_LEN: usize = 64 << 20;
-/// The engine writes something at least every 15 seconds.
-const MAX_SILENCE: Duration = Duration::from_secs(60);
 /// How many connections are kept.
 const IDLE_CONNECTIONS: usize = 4;
 
@@ -68,9 +64,9 @@ impl ApiError {
     }
 }
 
-/// A client of the engine.
+/// A client with one key.
 #[derive(Clone)]
-pub(super) struct Api {
+pub(super) struct EngineApi {
     client: Client,
     /// Without a slash at its end.
     url: String,
@@ -78,21 +74,31 @@ pub(super) struct Api {
     tenant: Option<HeaderValue>,
 }
 
-impl Api {
+impl EngineApi {
+    /// A client of the engine at `url`; `tls` is `None` only if that is plain HTTP.
+    ///
     /// # Errors
-    /// Fails if the key or the tenant cannot be sent.
-    pub(super) fn new(
-        tls: Arc<rustls::ClientConfig>,
-        url: &str,
-        key: &str,
-        tenant: Option<&str>,
-    ) -> Result<Self> {
-        let unsendable = |what: &str| BadInput(format!("{what} has characters that a header cannot carry"));
-        let mut authorization =
-            HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| unsendable("the key"))?;
-        authorization.set_sensitive(true);
-        let tenant = tenant.map(HeaderValue::from_str).transpose().map_err(|_| unsendable("--tenant"))?;
-        Ok(Self { client: client(tls, IDLE_CONNECTIONS), url: url.to_owned(), authorization, tenant })
+    /// Fails if the key cannot be sent.
+    pub(super) fn new(tls: Option<Arc<rustls::ClientConfig>>, url: &str, key: &str) -> Result<Self> {
+        let client = client(tls, IDLE_CONNECTIONS);
+        Ok(Self { client, url: url.to_owned(), authorization: authorization(key)?, tenant: None })
+    }
+
+    /// Makes the operator act for this tenant.
+    ///
+    /// # Errors
+    /// Fails if the tenant cannot be sent.
+    pub(super) fn for_tenant(self, tenant: &str) -> Result<Self> {
+        let tenant = HeaderValue::from_str(tenant).map_err(|_| unsendable("the tenant"))?;
+        Ok(Self { tenant: Some(tenant), ..self })
+    }
+
+    /// The same with another key, for its own tenant.
+    ///
+    /// # Errors
+    /// Fails if the key cannot be sent.
+    pub(super) fn with_key(self, key: &str) -> Result<Self> {
+        Ok(Self { authorization: authorization(key)?, tenant: None, ..self })
     }
 
     /// The address of the engine.
@@ -111,14 +117,15 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<T, ApiError> {
-        self.send(Method::POST, path, body).await
+        self.send(Method::POST, path, body.map(|body| body.to_string().into())).await
     }
 
-    async fn send<T: DeserializeOwned>(
+    /// Sends a request, with a body of JSON. That of a PATCH is a merge patch.
+    pub(super) async fn send<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        body: Option<Bytes>,
     ) -> Result<T, ApiError> {
         let exchange = async {
             let body = self.request(method, path, body).await?.into_body();
@@ -127,6 +134,16 @@ impl Api {
             serde_json::from_slice(&body)
                 .map_err(|error| self.unreachable(format!("its response is not as expected: {error}")))
         };
+        self.in_time(exchange).await
+    }
+
+    /// GETs `path` below `/api/v3`, and leaves the body unread.
+    pub(super) async fn open(&self, path: &str) -> Result<Incoming, ApiError> {
+        let response = self.in_time(self.request(Method::GET, path, None)).await?;
+        Ok(response.into_body())
+    }
+
+    async fn in_time<T>(&self, exchange: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
         let exchange = tokio::time::timeout(TIMEOUT, exchange).await;
         exchange.unwrap_or_else(|_| Err(self.unreachable("no response in time".to_owned())))
     }
@@ -135,8 +152,10 @@ impl Api {
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        body: Option<Bytes>,
     ) -> Result<Response<Incoming>, ApiError> {
+        let content_type =
+            if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}/api/v3{path}", self.url))
@@ -145,10 +164,9 @@ impl Api {
             request = request.header("hookwright-tenant", tenant);
         }
         if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
+            request = request.header(CONTENT_TYPE, content_type);
         }
-        let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let request = request.header(ACCEPT, "*/*").body(Full::new(body));
+        let request = request.header(ACCEPT, "*/*").body(Full::new(body.unwrap_or_default()));
         let request = request.context("a request").map_err(|error| self.unreachable(format!("{error:#}")))?;
         let response = self.client.request(request).await.map_err(|error| self.unreachable(reason(error)))?;
         if response.status().is_success() {
@@ -166,52 +184,18 @@ impl Api {
         Err(ApiError::Refused { status: status.as_u16(), detail, is_problem })
     }
 
-    fn unreachable(&self, why: String) -> ApiError {
+    /// The error of a request without a usable response.
+    pub(super) fn unreachable(&self, why: String) -> ApiError {
         ApiError::Unreachable { url: self.url.clone(), why }
     }
-
-    /// Opens the stream of changes.
-    pub(super) async fn stream(&self, query: &str) -> Result<Stream, ApiError> {
-        let path = format!("/stream?{query}");
-        let opened = self.request(Method::GET, &path, None);
-        let response = tokio::time::timeout(TIMEOUT, opened).await;
-        let response =
-            response.unwrap_or_else(|_| Err(self.unreachable("no response in time".to_owned())))?;
-        let (parser, ready) = (Parser::default(), VecDeque::new());
-        Ok(Stream { body: response.into_body(), parser, ready, api: self.clone() })
-    }
 }
 
-/// An open stream.
-pub(super) struct Stream {
-    body: Incoming,
-    parser: Parser,
-    ready: VecDeque<Event>,
-    api: Api,
+fn authorization(key: &str) -> Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| unsendable("the key"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
-impl Stream {
-    /// The next event.
-    ///
-    /// # Errors
-    /// Fails if the connection breaks or ends.
-    pub(super) async fn next(&mut self) -> Result<Event, ApiError> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Ok(event);
-            }
-            let broken = |why: &str| Err(self.api.unreachable(why.to_owned()));
-            let frame = match tokio::time::timeout(MAX_SILENCE, self.body.frame()).await {
-                Ok(Some(Ok(frame))) => frame,
-                Ok(Some(Err(error))) => return broken(&format!("the connection broke: {error}")),
-                Ok(None) => return broken("the connection was closed"),
-                Err(_) => return broken("the connection is silent"),
-            };
-            let data = frame.into_data().unwrap_or_default();
-            match self.parser.push(&data) {
-                Ok(events) => self.ready.extend(events),
-                Err(_) => return broken("its stream is not as expected"),
-            }
-        }
-    }
+fn unsendable(what: &str) -> BadInput {
+    BadInput(format!("{what} has characters that a header cannot carry"))
 }

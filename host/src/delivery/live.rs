@@ -100,7 +100,7 @@ impl AttemptSummary {
             number: attempt.number,
             started_at: attempt.started_at,
             duration: attempt.duration,
-            outcome: "",
+            outcome: attempt.outcome.as_str(),
             status: None,
             error: None,
             step: None,
@@ -108,21 +108,15 @@ impl AttemptSummary {
         };
         let short = |text: &str| text.chars().take(MAX_MESSAGE).collect::<String>();
         match &attempt.outcome {
-            Outcome::Response(response) => {
-                Self { outcome: "response", status: Some(response.status), ..summary }
-            }
-            Outcome::TimedOut { after } => {
-                let error = format!("no complete response within {} ms", after.as_millis());
-                Self { outcome: "timed-out", error: Some(error), ..summary }
-            }
-            Outcome::Unreachable { message, .. } => {
-                Self { outcome: "unreachable", error: Some(short(message)), ..summary }
+            Outcome::Response(response) => Self { status: Some(response.status), ..summary },
+            Outcome::TimedOut { .. } | Outcome::Unreachable { .. } => {
+                Self { error: attempt.outcome.failure().map(|text| short(&text)), ..summary }
             }
             Outcome::Faulted { step, fault } => {
                 let fault = Some((fault.kind, short(&fault.message)));
-                Self { outcome: "faulted", step: Some(*step), fault, ..summary }
+                Self { step: Some(*step), fault, ..summary }
             }
-            Outcome::Dropped { step } => Self { outcome: "dropped", step: Some(*step), ..summary },
+            Outcome::Dropped { step } => Self { step: Some(*step), ..summary },
         }
     }
 }

@@ -3,13 +3,16 @@
 //! A failure of a receiver or a plugin is data: an [`Outcome`] that is recorded with the attempt. Only failures of the
 //! engine are errors.
 
+mod last_attempt;
 mod record_limit;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::{AttemptId, DeliveryId, Digest, HeaderList, Invalid, PluginRef, Role, ShortText, UnixMillis};
+pub use last_attempt::LastAttempt;
 
 /// One attempt of a delivery.
 #[derive(Debug, Clone)]
@@ -101,6 +104,20 @@ impl Outcome {
             Self::Unreachable { .. } => "unreachable",
             Self::Faulted { .. } => "faulted",
             Self::Dropped { .. } => "dropped",
+        }
+    }
+
+    /// Why there was no response, or how the plugin failed, for people. `None` for a response and for a delivery that was
+    /// dropped.
+    #[must_use]
+    pub fn failure(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::TimedOut { after } => {
+                Some(format!("no complete response within {} ms", after.as_millis()).into())
+            }
+            Self::Unreachable { message, .. } => Some(message.into()),
+            Self::Faulted { fault, .. } => Some((&fault.message).into()),
+            Self::Response(_) | Self::Dropped { .. } => None,
         }
     }
 }

@@ -52,8 +52,8 @@ pub mod x509;
 
 pub use access::{DomainToken, Login, OperatorKey, OperatorRole};
 pub use attempt::{
-    Attempt, BatchPlace, BodyFailure, Fault, FaultKind, Outcome, Response, SentRequest, StepOutput,
-    StepReport,
+    Attempt, BatchPlace, BodyFailure, Fault, FaultKind, LastAttempt, Outcome, Response, SentRequest,
+    StepOutput, StepReport,
 };
 pub use audit::{Actor, ActorKind, AuditAction, AuditEntry, AuditFilter, AuditObject};
 pub use batch_options::{BatchFormat, BatchOptions};

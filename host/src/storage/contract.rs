@@ -29,8 +29,8 @@ use super::retry_policy::RetryPolicy;
 use super::tenant_deletions::TenantDeletionStore;
 use super::tenant_usage::TenantUsageStore;
 use crate::domain::{
-    Attempt, AttemptId, Delivery, DeliveryId, Event, EventId, EventKey, HookId, Lease, NodeNumber,
-    OrderingKey, TenantId, UnixMillis,
+    Attempt, AttemptId, Delivery, DeliveryId, Event, EventId, EventKey, HookId, LastAttempt, Lease,
+    NodeNumber, OrderingKey, TenantId, UnixMillis,
 };
 
 /// Nothing is due further ahead than this: the longest wait of a schedule is seven days, and up to a fifth of it may be
@@ -293,6 +293,13 @@ pub trait DeliveryStore: Send + Sync {
         before: Option<AttemptId>,
         limit: u32,
     ) -> Result<Option<(Delivery, Vec<Attempt>)>, StorageError>;
+    /// The last attempts of these deliveries. Left out are deliveries without attempts, those whose attempts were deleted, those
+    /// of other tenants, and attempts whose rows are damaged.
+    async fn last_attempts(
+        &self,
+        tenant: TenantId,
+        deliveries: &[DeliveryId],
+    ) -> Result<HashMap<DeliveryId, LastAttempt>, StorageError>;
     /// Makes a delivery that is not leased due at `now`, at the start of its schedule, without the request that an earlier
     /// attempt rendered. `None`: no such delivery.
     async fn retry(

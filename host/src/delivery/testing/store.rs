@@ -1,5 +1,6 @@
 //! A store that shows how it is called.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +8,8 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use crate::domain::{
-    Attempt, AttemptId, Delivery, DeliveryId, EventKey, HookId, Lease, NodeNumber, TenantId, UnixMillis,
+    Attempt, AttemptId, Delivery, DeliveryId, EventKey, HookId, LastAttempt, Lease, NodeNumber, TenantId,
+    UnixMillis,
 };
 use crate::storage::{
     Backlog, Cancelled, Changed, Claims, DeliveryQuery, DeliveryStore, HookClaim, Listed, Record,
@@ -119,6 +121,13 @@ impl DeliveryStore for SpyStore {
         limit: u32,
     ) -> Result<Option<(Delivery, Vec<Attempt>)>, StorageError> {
         self.inner.with_attempts(tenant, id, before, limit).await
+    }
+    async fn last_attempts(
+        &self,
+        tenant: TenantId,
+        deliveries: &[DeliveryId],
+    ) -> Result<HashMap<DeliveryId, LastAttempt>, StorageError> {
+        self.inner.last_attempts(tenant, deliveries).await
     }
     async fn retry(
         &self,

@@ -1,21 +1,25 @@
 //! Attempts from and to columns. The parts that vary by outcome are compact JSON.
 
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::values::{JsonMaker, damaged, from_json};
+use super::values::{JsonMaker, damaged, from_json, readable};
 use crate::domain::attempt::{LogLine, ResolvedPlugin};
 use crate::domain::{
-    Attempt, AttemptId, BatchPlace, BodyFailure, DeliveryId, Fault, HeaderList, Outcome, Response,
-    SentRequest, ShortText, StepOutput, StepReport, UnixMillis,
+    Attempt, AttemptId, BatchPlace, BodyFailure, DeliveryId, Fault, HeaderList, LastAttempt, Outcome,
+    Response, SentRequest, ShortText, StepOutput, StepReport, UnixMillis,
 };
 use crate::storage::StorageError;
 
 /// The columns of an attempt, in the order of its table.
 pub type AttemptColumns =
     (i64, i64, i64, i64, i64, String, Option<i64>, String, Option<Vec<u8>>, Option<String>, Option<String>);
+
+/// Id, delivery, number, outcome and status of an attempt, and its detail if it got no response.
+pub type LastAttemptColumns = (i64, i64, i64, String, Option<i64>, Option<String>);
 
 /// An attempt ready to be written. sqlx binds its texts without a copy.
 #[derive(Debug)]
@@ -234,6 +238,27 @@ fn attempt_of(columns: AttemptColumns) -> Result<Attempt, StorageError> {
         outcome: outcome_from_columns(&outcome, status, &detail, body)?,
         cut: from_json::<CutJson>("attempt", &detail)?.cut,
     })
+}
+
+/// The last attempts of deliveries from their columns. A damaged one is left out: the list that shows it has other rows.
+pub fn last_attempts_from_columns(rows: Vec<LastAttemptColumns>) -> HashMap<DeliveryId, LastAttempt> {
+    let last = |row: LastAttemptColumns| {
+        let (id, delivery) = (AttemptId(row.0), DeliveryId(row.1));
+        let last = last_attempt_of(row).map_err(|error| error.in_row("attempts", id, id.0));
+        Some((delivery, readable(last)?))
+    };
+    rows.into_iter().filter_map(last).collect()
+}
+
+fn last_attempt_of(columns: LastAttemptColumns) -> Result<LastAttempt, StorageError> {
+    let (_, _, number, outcome, status, detail) = columns;
+    let number = u32::try_from(number).map_err(|error| damaged("attempt", error))?;
+    let Some(detail) = detail else {
+        let status = status.map(u16::try_from).transpose().map_err(|error| damaged("attempt", error))?;
+        return Ok(LastAttempt { number, outcome: "response", status, error: None });
+    };
+    let outcome = outcome_from_columns(&outcome, None, &detail, None)?;
+    Ok(LastAttempt::without_response(number, &outcome))
 }
 
 fn outcome_from_columns(

@@ -16,7 +16,9 @@ mod rendered;
 mod tenant_options;
 mod values;
 
-pub use attempts::{AttemptColumns, AttemptRow, attempt_from_columns};
+pub use attempts::{
+    AttemptColumns, AttemptRow, LastAttemptColumns, attempt_from_columns, last_attempts_from_columns,
+};
 pub(in crate::storage) use audit::audit_columns;
 pub use audit::{AuditRow, audit_from_row, audit_to_row};
 pub use changes::{OPERATORS, config_key_columns, config_key_from_row};

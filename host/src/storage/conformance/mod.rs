@@ -33,8 +33,8 @@ use crate::domain::attempt::BodyFailureKind;
 use crate::domain::ids::IdGenerator;
 use crate::domain::{
     Attempt, AttemptId, AuditEntry, BatchPlace, BodyFailure, Delivery, DeliveryId, DeliveryState, Event,
-    EventId, EventKey, HeaderList, Hook, HookId, Lease, LeaseId, NodeNumber, Outcome, Request, RequestBody,
-    Response, SentRequest, SigningSecret, TenantId, Trigger, UnixMillis, testing,
+    EventId, EventKey, HeaderList, Hook, HookId, LastAttempt, Lease, LeaseId, NodeNumber, Outcome, Request,
+    RequestBody, Response, SentRequest, SigningSecret, TenantId, Trigger, UnixMillis, testing,
 };
 
 /// One test for each case of the suite.
@@ -76,7 +76,7 @@ macro_rules! storage_conformance {
             ],
             recording: [
                 a_record_moves_a_delivery_on, every_shape_of_attempt_is_read_back,
-                attempts_are_read_back_in_order,
+                attempts_are_read_back_in_order, the_last_attempts_of_deliveries_are_read_back,
                 a_cancelled_delivery_stays_cancelled, a_delivery_that_succeeds_while_it_is_cancelled_has_succeeded, a_record_of_another_lease_changes_nothing, rendered_requests_live_until_the_end,
                 a_record_of_another_tenant_changes_nothing, a_record_that_comes_twice_counts_once
             ],
@@ -323,6 +323,11 @@ impl World {
     pub async fn attempts(&self, id: DeliveryId) -> Vec<Attempt> {
         let found = self.storage.deliveries.with_attempts(TENANT, id, None, 1_000).await.unwrap();
         found.unwrap().1.into_iter().rev().collect()
+    }
+
+    /// The last attempt of a delivery of [`TENANT`].
+    pub async fn last_attempt(&self, id: DeliveryId) -> Option<LastAttempt> {
+        self.storage.deliveries.last_attempts(TENANT, &[id]).await.unwrap().remove(&id)
     }
 
     /// Claims at `now` until a minute later.

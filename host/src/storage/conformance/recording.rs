@@ -1,12 +1,13 @@
 //! Records of attempts.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, entry, request};
 use crate::domain::attempt::{LogLevel, LogLine, ResolvedPlugin, UnreachableKind};
 use crate::domain::{
-    Attempt, AttemptId, Delivery, DeliveryState, Digest, Fault, FaultKind, HookId, LeaseId, Outcome, Request,
-    RequestBody, Response, Role, StepOutput, StepReport, UnixMillis,
+    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, Digest, Fault, FaultKind, HookId, LastAttempt,
+    LeaseId, Outcome, Request, RequestBody, Response, Role, StepOutput, StepReport, UnixMillis,
 };
 use crate::storage::{Record, Rendered, RenderedRequest, RetryPolicy};
 
@@ -129,6 +130,40 @@ pub async fn attempts_are_read_back_in_order(world: &World) {
         assert_eq!(page(Some(second), 2).await, [first]);
         assert_eq!(page(Some(third), 1).await, [second]);
         assert_eq!(page(Some(first), 2).await, []);
+    }
+}
+
+/// Those with their delivery's id and those with ids of their own; none of a delivery without attempts.
+pub async fn the_last_attempts_of_deliveries_are_read_back(world: &World) {
+    let store = &world.storage.deliveries;
+    let delivery = async || world.delivery_in(HOOK, DeliveryState::Delivering).await;
+    let record = async |attempt: Attempt| {
+        let record = world.record_of(attempt.delivery, DeliveryState::Waiting);
+        world.record(Record { attempt: Some(attempt), ..record }).await;
+    };
+    let (unattempted, once, retried, claimed) =
+        (delivery().await, delivery().await, delivery().await, delivery().await);
+    for id in [once, retried] {
+        record(Attempt { id: AttemptId::under_stored_lease(id), ..world.attempt(id) }).await;
+    }
+    let [second, third] = [2, 3].map(|number| Attempt { number, ..world.attempt(retried) });
+    for attempt in [third, second, world.attempt(claimed)] {
+        record(attempt).await;
+    }
+    let answered = |number| LastAttempt { number, outcome: "response", status: Some(500), error: None };
+    let all = [unattempted, once, retried, claimed, DeliveryId(7)];
+    let expected = HashMap::from([(once, answered(1)), (retried, answered(3)), (claimed, answered(1))]);
+    assert_eq!(store.last_attempts(TENANT, &all).await.unwrap(), expected);
+    assert_eq!(store.last_attempts(TENANT, &[]).await.unwrap(), HashMap::new());
+    assert_eq!(store.last_attempts(OTHER_TENANT, &all).await.unwrap(), HashMap::new());
+
+    for (number, outcome) in (4..).zip(outcomes()) {
+        let expected = match &outcome {
+            Outcome::Response(response) => LastAttempt { status: Some(response.status), ..answered(number) },
+            failed => LastAttempt::without_response(number, failed),
+        };
+        record(Attempt { number, outcome, ..world.attempt(retried) }).await;
+        assert_eq!(world.last_attempt(retried).await, Some(expected));
     }
 }
 

@@ -3,8 +3,8 @@
 use super::{LEASE_END, NOW, OTHER_TENANT, TENANT, World, entry};
 use crate::domain::kept_body::KeptBody;
 use crate::domain::{
-    AttemptId, DeliveryId, DeliveryState, EventId, EventKey, Job, JobId, JobProgress, JobRate, JobState,
-    JobWork, Outcome, Replay, RequestBody, UnixMillis,
+    AttemptId, DeliveryId, DeliveryState, EventId, EventKey, Fault, FaultKind, Job, JobId, JobProgress,
+    JobRate, JobState, JobWork, Outcome, Replay, RequestBody, UnixMillis,
 };
 use crate::storage::{
     Acceptance, Accepted, Changed, Deleted, Purged, Record, Redelivered, RetryPolicy, StorageError,
@@ -177,6 +177,7 @@ pub async fn attempts_and_bodies_are_trimmed(world: &World) {
     assert_eq!(trimmed, Trimmed { deleted: Deleted { bodies: 6, ..Deleted::default() }, kept: Vec::new() });
     assert_eq!(has(Trim::Bodies).await, [(id, false)]);
     assert_eq!(has(Trim::Attempts).await, [(id, true)]);
+    assert!(world.last_attempt(id).await.is_some_and(|last| last.number == 3));
     for attempt in world.attempts(id).await {
         let Outcome::Response(response) = attempt.outcome else { panic!("{attempt:?}") };
         assert!(response.body.is_empty() && response.status == 500);
@@ -186,6 +187,7 @@ pub async fn attempts_and_bodies_are_trimmed(world: &World) {
     assert_eq!(trimmed.deleted, Deleted { attempts: 3, ..Deleted::default() });
     assert_eq!(has(Trim::Attempts).await, [(id, false)]);
     assert!(world.attempts(id).await.is_empty());
+    assert_eq!(world.last_attempt(id).await, None);
     assert_eq!(world.delivery(id).await.attempts, 3, "how many there were is known");
 }
 
@@ -221,9 +223,13 @@ pub async fn an_erased_event_has_no_content(world: &World) {
         (acceptance.event.key, acceptance.deliveries.iter().map(|new| new.id).collect::<Vec<_>>());
     world.store(acceptance).await;
     let kept_body = Some(Box::new(KeptBody::of(&RequestBody::Text("sent".into()), LATER)));
-    let record = Record { kept_body, ..world.record_of(ids[1], DeliveryState::Waiting) };
-    let attempt = record.attempt.as_ref().unwrap().id;
+    let mut record = Record { kept_body, ..world.record_of(ids[1], DeliveryState::Waiting) };
+    let attempt = record.attempt.as_mut().unwrap();
+    let message = "it named the customer".to_owned();
+    attempt.outcome = Outcome::Faulted { step: 0, fault: Fault::new(FaultKind::Failure, message) };
+    let attempt = attempt.id;
     world.record(record).await;
+    assert!(world.last_attempt(ids[1]).await.unwrap().error.unwrap().contains("customer"));
     let id = EventId::from_sender("order-2").unwrap();
     let store = &world.storage.retention;
     assert_eq!(store.erase(OTHER_TENANT, &id, NOW).await.unwrap(), None);
@@ -235,6 +241,7 @@ pub async fn an_erased_event_has_no_content(world: &World) {
     for id in &ids {
         assert_eq!(world.delivery(*id).await.state, DeliveryState::Cancelled);
         assert!(world.attempts(*id).await.is_empty());
+        assert_eq!(world.last_attempt(*id).await, None);
     }
     assert_eq!(world.delivery(ids[1]).await.attempts, 1, "that it was sent is known");
     assert_eq!(world.storage.kept_bodies.kept_body(TENANT, attempt, NOW).await.unwrap(), None);

@@ -1,5 +1,6 @@
 //! Deliveries and attempts.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,10 +11,12 @@ use super::rows::delivery_columns;
 use super::stores::PostgresStores;
 use super::{changes, claims, clock_steps, interval, listing, nodes, recording};
 use crate::domain::{
-    Attempt, AttemptId, Delivery, DeliveryId, EventKey, HookId, Lease, NodeNumber, TenantId, UnixMillis,
+    Attempt, AttemptId, Delivery, DeliveryId, EventKey, HookId, LastAttempt, Lease, NodeNumber, TenantId,
+    UnixMillis,
 };
 use crate::storage::columns::{
-    AttemptColumns, DeliveryRow, JsonMaker, RecordRow, attempt_from_columns, delivery_from_row,
+    AttemptColumns, DeliveryRow, JsonMaker, LastAttemptColumns, RecordRow, attempt_from_columns,
+    delivery_from_row, last_attempts_from_columns,
 };
 use crate::storage::{
     Backlog, Cancelled, Changed, Claims, DeliveryQuery, DeliveryStore, HookClaim, Listed, Record,
@@ -27,6 +30,18 @@ const ATTEMPTS: &str = "SELECT id, delivery_id, number::bigint, started_at, dura
     UNION ALL \
     SELECT id, delivery_id, number::bigint, started_at, duration_ns, outcome, status::bigint, detail, \
     body, steps, request FROM attempts WHERE id = $1 AND delivery_id = $1 AND id < $2 ORDER BY 1 DESC LIMIT $3";
+
+/// The last attempts of deliveries: what [`ATTEMPTS`] has first. The headers of responses are not read. Each is looked up by
+/// its key, whatever the planner knows of the tables.
+const LAST_ATTEMPTS: &str = "SELECT a.id, d.id, a.number, a.outcome, a.status, a.detail \
+    FROM unnest($1::bigint[]) w (id) \
+    CROSS JOIN LATERAL (SELECT id FROM deliveries WHERE tenant_id = $2 AND id = w.id LIMIT 1) d \
+    CROSS JOIN LATERAL ( \
+        SELECT id, number::bigint, outcome, status::bigint, CASE WHEN outcome <> 'response' THEN detail END AS detail \
+        FROM attempts WHERE delivery_id = d.id AND delivery_id <> id AND id > d.id - (1::bigint << 48) \
+        UNION ALL \
+        SELECT id, number::bigint, outcome, status::bigint, CASE WHEN outcome <> 'response' THEN detail END \
+        FROM attempts WHERE id = d.id AND delivery_id = d.id ORDER BY 1 DESC LIMIT 1) a";
 
 #[async_trait]
 impl DeliveryStore for PostgresStores {
@@ -116,6 +131,18 @@ impl DeliveryStore for PostgresStores {
     ) -> Result<Option<(Delivery, Vec<Attempt>)>, StorageError> {
         let _permit = self.permit_read(tenant).await?;
         self.pool().bounded(self.read_with_attempts(tenant, id, before, limit)).await
+    }
+
+    async fn last_attempts(
+        &self,
+        tenant: TenantId,
+        deliveries: &[DeliveryId],
+    ) -> Result<HashMap<DeliveryId, LastAttempt>, StorageError> {
+        let _permit = self.permit_read(tenant).await?;
+        let ids: Vec<i64> = deliveries.iter().map(|id| id.0).collect();
+        let query = sqlx::query_as(LAST_ATTEMPTS).bind(ids).bind(tenant.0);
+        let rows: Vec<LastAttemptColumns> = query.fetch_all(self.pool()).await?;
+        Ok(last_attempts_from_columns(rows))
     }
 
     async fn retry(

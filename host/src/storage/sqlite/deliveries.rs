@@ -1,5 +1,6 @@
 //! Deliveries and attempts.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +16,15 @@ use super::ordering;
 use super::recording;
 use super::rowless::Selection;
 use super::rows::{
-    AttemptColumns, DeliveryRow, JsonMaker, RecordRow, attempt_columns, attempt_from_columns,
-    delivery_columns, delivery_from_row, no_lease,
+    AttemptColumns, DeliveryRow, JsonMaker, LastAttemptColumns, RecordRow, attempt_columns,
+    attempt_from_columns, delivery_columns, delivery_from_row, last_attempts_from_columns, no_lease,
 };
+use super::script::json_ids;
 use super::stores::SqliteStores;
 use super::{listing, noting, writer};
 use crate::domain::{
-    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, EventKey, HookId, Lease, NodeNumber, TenantId,
-    UnixMillis,
+    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, EventKey, HookId, LastAttempt, Lease,
+    NodeNumber, TenantId, UnixMillis,
 };
 use crate::storage::{
     Backlog, Cancelled, Changed, Claims, DeliveryQuery, DeliveryStore, HookClaim, Listed, Record,
@@ -38,6 +40,14 @@ pub(super) const ATTEMPTS: &str = concat!(
     attempt_columns!(),
     " FROM attempts WHERE id = ?1 AND delivery_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3"
 );
+
+/// The last attempts of deliveries: what [`ATTEMPTS`] has first. The headers of responses are not read.
+pub(super) const LAST_ATTEMPTS: &str = "SELECT a.id, a.delivery_id, a.number, a.outcome, a.status, \
+    iif(a.outcome = 'response', NULL, a.detail) \
+    FROM json_each(?1) w CROSS JOIN deliveries d ON d.tenant_id = ?2 AND d.id = w.value \
+    CROSS JOIN attempts a ON a.id = ifnull((SELECT max(l.id) FROM attempts l INDEXED BY attempts_with_own_id \
+    WHERE l.delivery_id = d.id AND l.delivery_id <> l.id), d.id) \
+    WHERE a.delivery_id = d.id";
 
 #[async_trait]
 impl DeliveryStore for SqliteStores {
@@ -184,6 +194,18 @@ impl DeliveryStore for SqliteStores {
         snapshot.commit().await?;
         let attempts = rows.into_iter().map(attempt_from_columns).collect::<Result<_, _>>()?;
         Ok(Some((delivery, attempts)))
+    }
+
+    async fn last_attempts(
+        &self,
+        tenant: TenantId,
+        deliveries: &[DeliveryId],
+    ) -> Result<HashMap<DeliveryId, LastAttempt>, StorageError> {
+        let _permit = self.permit_read(tenant).await?;
+        let ids = json_ids(deliveries.iter().map(|id| id.0));
+        let query = sqlx::query_as(LAST_ATTEMPTS).bind(ids).bind(tenant.0);
+        let rows: Vec<LastAttemptColumns> = query.fetch_all(&self.readers).await?;
+        Ok(last_attempts_from_columns(rows))
     }
 
     async fn retry(

@@ -173,8 +173,8 @@ impl From<&Outcome> for Shown {
                 });
                 Self { response: Some(response.into()), error, ..none }
             }
-            Outcome::TimedOut { after } => {
-                let message = format!("no complete response within {} ms", after.as_millis());
+            Outcome::TimedOut { .. } => {
+                let message = outcome.failure().unwrap_or_default().into_owned();
                 Self { error: Some(ErrorView { kind: "timeout", message }), ..none }
             }
             Outcome::Unreachable { kind, message } => {

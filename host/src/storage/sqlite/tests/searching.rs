@@ -38,6 +38,13 @@ async fn lists_use_the_intended_indexes() {
     {
         assert_plan(&storage, deliveries::ATTEMPTS, expected).await;
     }
+    for expected in [
+        "SEARCH d USING PRIMARY KEY (tenant_id=? AND id=?)",
+        "SEARCH a USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH l USING COVERING INDEX attempts_with_own_id (delivery_id=?)",
+    ] {
+        assert_plan(&storage, deliveries::LAST_ATTEMPTS, expected).await;
+    }
 }
 
 /// Statements, and a part of the plan that SQLite must have for each.

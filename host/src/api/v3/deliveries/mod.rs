@@ -5,6 +5,8 @@ mod body;
 mod change;
 mod counts;
 mod filter;
+mod include;
+mod last_attempt;
 mod live_view;
 mod read;
 mod view;
@@ -15,6 +17,7 @@ use utoipa_axum::routes;
 use crate::api::SharedApiState;
 pub(super) use attempt::{AttemptView, SentRequestView};
 pub(super) use filter::each_once;
+pub(super) use include::Include;
 pub(super) use live_view::ChangeView;
 pub(super) use view::{DeliveryView, Details};
 

@@ -8,6 +8,7 @@ use http::Uri;
 
 use super::attempt::AttemptView;
 use super::filter::{filter_of, notes_of};
+use super::include::Include;
 use super::view::{DeliveryView, Details, FullDeliveryView, page_of_attempts};
 use crate::api::auth::Caller;
 use crate::api::page::{self, Page, PageRequest};
@@ -24,8 +25,19 @@ const LATEST_ATTEMPTS: usize = 20;
 const MAX_ATTEMPTS: usize = 100;
 /// The name of lists of attempts in their cursors.
 const ATTEMPTS: &str = "attempts";
-const PARAMS: [&str; 10] =
-    ["hook", "event", "state", "type", "job", "interrupted", "since", "until", "limit", "cursor"];
+const PARAMS: [&str; 11] = [
+    "hook",
+    "event",
+    "state",
+    "type",
+    "job",
+    "interrupted",
+    "since",
+    "until",
+    Include::PARAM,
+    "limit",
+    "cursor",
+];
 
 /// List deliveries
 ///
@@ -42,6 +54,7 @@ const PARAMS: [&str; 10] =
         ("interrupted" = Option<bool>, Query, description = "With `true`, only deliveries that were interrupted, and may have been sent twice"),
         ("since" = Option<schemas::TimeInput>, Query, description = "Only deliveries created at this time or later"),
         ("until" = Option<schemas::TimeInput>, Query, description = "Only deliveries created before this time"),
+        ("include" = Option<schemas::DeliveryInclude>, Query, description = "With `last_attempt`, each delivery shows its last attempt"),
         ("limit" = Option<schemas::Limit>, Query),
         ("cursor" = Option<schemas::Cursor>, Query),
     ),
@@ -56,7 +69,7 @@ pub(super) async fn list_deliveries(
     let tenant = caller.may(Scope::DeliveriesRead)?;
     let params = Params::of(&uri, &PARAMS)?;
     let wanted: PageRequest<DeliveryId> = PageRequest::of(&params, "deliveries")?;
-    let (filter, notes) = (filter_of(&params)?, notes_of(&params)?);
+    let (filter, notes, include) = (filter_of(&params)?, notes_of(&params)?, Include::of(&params)?);
     // One more, to know whether there is a next page.
     let limit = u32::try_from(wanted.limit + 1).unwrap_or(u32::MAX);
     let Listed { deliveries, searched_to } = if let Some(notes) = notes {
@@ -70,7 +83,12 @@ pub(super) async fn list_deliveries(
         list_filtered(&storage, tenant, &filter, ListPart::Before(wanted.after), limit).await?
     };
     let details = Details::of(&storage, tenant, &deliveries).await?;
-    Ok(Json(wanted.cut(deliveries, searched_to, |delivery| delivery.id, |delivery| details.view(delivery))))
+    let included = include.read(&storage, tenant, &deliveries).await?;
+    let view = |delivery: Delivery| {
+        let last = included.get(&delivery.id);
+        details.view(delivery).with_last_attempt(last)
+    };
+    Ok(Json(wanted.cut(deliveries, searched_to, |delivery| delivery.id, view)))
 }
 
 /// Get a delivery with its latest attempts

@@ -6,12 +6,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::attempt::AttemptView;
+use super::last_attempt::LastAttemptView;
 use crate::api::page::{Page, PageRequest};
 use crate::api::time::Time;
 use crate::api::v3::openapi::schemas;
 use crate::domain::{
-    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, EventId, EventKey, FaultKind, OrderingKey,
-    Outcome, TenantId,
+    Attempt, AttemptId, Delivery, DeliveryId, DeliveryState, EventId, EventKey, FaultKind, LastAttempt,
+    OrderingKey, Outcome, TenantId,
 };
 use crate::storage::{DeliveryNote, Storage, StorageError};
 
@@ -52,6 +53,11 @@ pub(in crate::api::v3) struct DeliveryView {
     /// The time of the next attempt; null while an attempt is in progress, while the delivery waits for others
     /// before it in the hook's order, and in final states.
     next_attempt_at: Option<Time>,
+    /// The last attempt, only in lists whose request has `include=last_attempt`; absent if there was none, or if its
+    /// record was deleted. It may be newer than `state`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = LastAttemptView)]
+    last_attempt: Option<LastAttemptView>,
     created_at: Time,
 }
 
@@ -69,8 +75,14 @@ impl DeliveryView {
             interrupted: note.interrupted,
             job: note.job.map(|job| job.to_string()),
             next_attempt_at: delivery.next_attempt_at().map(Time),
+            last_attempt: None,
             created_at: Time(delivery.id.created_at()),
         }
+    }
+
+    /// The same, which shows its last attempt.
+    pub(in crate::api::v3) fn with_last_attempt(self, last: Option<&LastAttempt>) -> Self {
+        Self { last_attempt: last.cloned().map(LastAttemptView::from), ..self }
     }
 }
 

@@ -9,14 +9,17 @@ use utoipa::ToSchema;
 
 use crate::api::auth::Caller;
 use crate::api::json;
-use crate::api::page::{self, Page, PageRequest};
+use crate::api::page::{Page, PageRequest};
 use crate::api::params::{NoParams, Params, Segment};
 use crate::api::problem::Problem;
 use crate::api::time::Time;
-use crate::api::v3::deliveries::DeliveryView;
+use crate::api::v3::deliveries::{DeliveryView, Include};
 use crate::api::v3::openapi::schemas;
-use crate::domain::{Delivery, Event, EventId, Scope, TenantId};
+use crate::domain::{Delivery, DeliveryId, Event, EventId, Scope, TenantId};
 use crate::storage::Storage;
+
+/// The query parameters of the list of deliveries.
+const PARAMS: [&str; 3] = [Include::PARAM, "limit", "cursor"];
 
 /// An accepted event.
 #[derive(Debug, Serialize, ToSchema)]
@@ -102,6 +105,7 @@ pub(super) async fn find(storage: &Storage, tenant: TenantId, id: &EventId) -> R
     get, path = "/api/v3/events/{id}/deliveries", tag = "events",
     params(
         ("id" = schemas::EventId, Path, description = "The event's id: the sender's or the engine's"),
+        ("include" = Option<schemas::DeliveryInclude>, Query, description = "With `last_attempt`, each delivery shows its last attempt"),
         ("limit" = Option<schemas::Limit>, Query),
         ("cursor" = Option<schemas::Cursor>, Query),
     ),
@@ -114,14 +118,25 @@ pub(super) async fn list_event_deliveries(
     uri: Uri,
 ) -> Result<Json<Page<DeliveryView>>, Problem> {
     let tenant = caller.may(Scope::DeliveriesRead)?;
-    let wanted = PageRequest::of(&Params::of(&uri, &page::PARAMS)?, "event-deliveries")?;
+    let params = Params::of(&uri, &PARAMS)?;
+    let wanted: PageRequest<DeliveryId> = PageRequest::of(&params, "event-deliveries")?;
+    let include = Include::of(&params)?;
     let event = find(&storage, tenant, &id).await?;
     let deliveries = storage.deliveries.of_event(tenant, event.key).await?;
     let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.id).collect();
     let notes = storage.delivery_notes.notes_of(tenant, &ids).await?;
+    let included = include.read(&storage, tenant, page_of(&deliveries, &wanted)).await?;
     let view = |delivery: Delivery| {
         let note = notes.get(&delivery.id).copied().unwrap_or_default();
-        DeliveryView::of(delivery, &event.id, note)
+        let last = included.get(&delivery.id);
+        DeliveryView::of(delivery, &event.id, note).with_last_attempt(last)
     };
     Ok(Json(wanted.select(deliveries, |delivery| delivery.id, view)))
+}
+
+/// What is on the page of `deliveries`, which are oldest first: an event may have many more.
+fn page_of<'a>(deliveries: &'a [Delivery], wanted: &PageRequest<DeliveryId>) -> &'a [Delivery] {
+    let is_before = |delivery: &Delivery| wanted.after.is_some_and(|after| delivery.id <= after);
+    let rest = &deliveries[deliveries.partition_point(is_before)..];
+    &rest[..rest.len().min(wanted.limit)]
 }

@@ -189,6 +189,7 @@ fn name_shared_parts(components: &mut Value) {
         (schemas::IdempotencyKey::name(), schemas::IdempotencyKey::schema()),
         (schemas::HookId::name(), schemas::HookId::schema()),
         (schemas::DeliveryStates::name(), schemas::DeliveryStates::schema()),
+        (schemas::DeliveryInclude::name(), schemas::DeliveryInclude::schema()),
         (schemas::UnwellStates::name(), schemas::UnwellStates::schema()),
         (schemas::KeyId::name(), schemas::KeyId::schema()),
         (schemas::AuditText::name(), schemas::AuditText::schema()),

@@ -9,6 +9,7 @@ use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, T
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::page;
+use crate::api::v3::deliveries::Include;
 use crate::api::v3::hooks::NO_ORDERING;
 use crate::domain::attempt::{FaultKind as Faults, LogLevel as Levels, UnreachableKind};
 use crate::domain::header::MAX_HEADER_NAME_LEN;
@@ -211,6 +212,8 @@ schemas! {
     MatchReason = words(MatchReasons::NAMES);
     /// One or several states of deliveries, separated by commas.
     DeliveryStates = text(1, 128, &format!("^({0})(,({0}))*$", States::NAMES.join("|"))).examples(["waiting,exhausted"]);
+    /// What a list of deliveries shows besides their own members.
+    DeliveryInclude = words(&Include::NAMES);
     /// The API through which a hook was created and can be changed.
     Surface = words(Surfaces::NAMES);
     /// How requests are signed by Standard Webhooks: with a shared secret (`v1`), a key pair (`v1a`), both, or neither.

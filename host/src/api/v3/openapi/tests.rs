@@ -281,6 +281,7 @@ fn enumerations_and_page_items_have_named_schemas() {
         ("/HookState/properties/name", "HookStateName"),
         ("/HookState/properties/why", "DisabledWhy"),
         ("/Attempt/properties/outcome", "Outcome"),
+        ("/LastAttempt/properties/outcome", "Outcome"),
         ("/DeliveryError/properties/kind", "ErrorKind"),
         ("/Fault/properties/kind", "FaultKind"),
         ("/LogLine/properties/level", "LogLevel"),

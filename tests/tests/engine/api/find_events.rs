@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{engine, hook};
 
 /// All pages of a list.
-async fn all(client: &Client, path: &str) -> Vec<Value> {
+pub(super) async fn all(client: &Client, path: &str) -> Vec<Value> {
     let (mut items, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = client.get(&format!("{path}{cursor}")).await.expect(200);

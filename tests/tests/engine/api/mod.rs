@@ -11,6 +11,7 @@ mod event_ids;
 mod find_events;
 mod isolation;
 mod keys;
+mod last_attempts;
 mod logins;
 mod nodes;
 mod operator_keys;

@@ -109,6 +109,35 @@ test("new deliveries come in live, and wait while it is paused", async () => {
   await until(async () => (await page.locator(".list .state", { hasText: "succeeded" }).count()) === 3, "their states follow");
 });
 
+test("a row shows the status or the error of the last attempt, from the list and from the stream", async () => {
+  const outcomes = rows().locator(".outcome");
+  const shows = (text) => until(async () => (await outcomes.allTextContents()).includes(text), `a row shows ${text}`);
+  await go(`#/deliveries?hook=${sample.hooks.bad.id}&state=exhausted`);
+  await shows("500");
+  await go(`#/deliveries?hook=${sample.hooks.chat.id}&state=exhausted`);
+  const fault = rows().filter({ hasText: "order.paid" }).locator(".outcome").first();
+  await fault.waitFor();
+  assert.equal(await fault.getAttribute("title"), await fault.textContent());
+
+  await go("#/deliveries?type=told.*");
+  await page.locator(".live.on").waitFor();
+  await page.mouse.move(5, 5);
+  const refused = engine.receiver.replace(/:\d+$/, ":1");
+  for (const [url, type] of [[`${engine.receiver}/503`, "told.status"], [refused, "told.error"]]) {
+    await engine.call("POST", "/hooks", { url, types: [type], retry: { schedule_s: [] } }, { tenant: sample.tenant });
+  }
+  await page.getByText("No delivery matches").waitFor();
+  const lists = [];
+  const note = (request) => { if (request.url().includes("/deliveries?")) lists.push(request.url()); };
+  page.on("request", note);
+  for (const type of ["told.status", "told.error"]) await engine.call("POST", "/events", { type, data: {} }, { tenant: sample.tenant });
+  await shows("503");
+  await until(async () => (await outcomes.allTextContents()).filter((text) => text && text !== "503").length === 1, "the error is shown");
+  page.off("request", note);
+  assert.deepEqual(lists, [], "it came by the stream");
+  await isSound(page, "deliveries with outcomes");
+});
+
 test("many deliveries are retried by a job with progress", async () => {
   await go(`#/deliveries?hook=${sample.hooks.bad.id}&state=exhausted`);
   await page.getByRole("button", { name: "Retry many" }).click();

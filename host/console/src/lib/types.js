@@ -15,8 +15,11 @@
  * @property {number} interrupted
  * @property {string} [job]
  * @property {string | null} next_attempt_at
+ * @property {LastAttempt} [last_attempt] only in lists that ask for it
  * @property {string} created_at
  */
+
+/** @typedef {{number: number, outcome: Attempt["outcome"], status: number | null, error: string | null}} LastAttempt */
 
 /** @typedef {Delivery & {ordering_key?: string, note: string | null, attempts: Attempt[], attempts_next: string | null}} FullDelivery */
 

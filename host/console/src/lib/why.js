@@ -4,6 +4,7 @@ import { at, duration, plural, relative, span } from "./format.js";
 /** @typedef {import("./types.js").Attempt} Attempt */
 /** @typedef {import("./types.js").Delivery} Delivery */
 /** @typedef {import("./types.js").Hook} Hook */
+/** @typedef {import("./types.js").LastAttempt} LastAttempt */
 
 /** @type {Record<string, string>} */
 const STATUS_WORDS = {
@@ -69,6 +70,12 @@ export function outcomeOf(attempt) {
     default:
       return "dropped";
   }
+}
+
+/** @param {LastAttempt | undefined} last @returns {string} a status or an error, for a row; empty if the state says it all */
+export function shortOutcomeOf(last) {
+  if (!last || last.outcome === "dropped") return "";
+  return last.status != null ? String(last.status) : last.error || last.outcome.replace("-", " ");
 }
 
 /** @param {Attempt} attempt @returns {"good" | "bad" | "quiet"} */

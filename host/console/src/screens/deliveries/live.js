@@ -2,6 +2,7 @@
 import { signal } from "../../lib/html.js";
 import { listen } from "../../lib/stream.js";
 import { isWanted } from "./filters.js";
+import { add, deliveryOf, merge } from "./merge.js";
 
 /** @typedef {import("../../lib/types.js").Delivery} Delivery */
 
@@ -29,7 +30,7 @@ export class Live {
     /** @type {HTMLElement | null} the list */
     this.box = null;
     this.mustReload = false;
-    this.end = listen({ change: (change) => this.take(change.delivery), lagged: () => this.lag() });
+    this.end = listen({ change: (change) => this.take(deliveryOf(change)), lagged: () => this.lag() });
     this.timer = setInterval(() => this.flush(), FLUSH_MS);
   }
 
@@ -40,7 +41,7 @@ export class Live {
 
   /** @param {Delivery} delivery perhaps only parts of it */
   take(delivery) {
-    this.held.set(delivery.id, { ...this.held.get(delivery.id), ...delivery });
+    this.held.set(delivery.id, add(this.held.get(delivery.id), delivery));
     if (this.held.size > MAX_HELD) {
       this.mustReload = true;
       this.held.clear();
@@ -89,16 +90,3 @@ export class Live {
 
 /** @param {Delivery} a @param {Delivery} b */
 const newestFirst = (a, b) => (a.created_at < b.created_at ? 1 : a.created_at > b.created_at ? -1 : a.id < b.id ? 1 : -1);
-
-const FINAL = new Set(["succeeded", "exhausted", "dropped", "cancelled"]);
-
-/**
- * The later one of what is known: changes may come in any order relative to the list.
- * @param {Delivery} known @param {Delivery | undefined} told @returns {Delivery}
- */
-export function merge(known, told) {
-  if (!told) return known;
-  const isOlder = told.attempt_count < known.attempt_count
-    || (told.attempt_count === known.attempt_count && FINAL.has(known.state) && !FINAL.has(told.state) && known.attempt_count > 0 && told.state !== "pending");
-  return isOlder ? known : { ...known, ...told };
-}

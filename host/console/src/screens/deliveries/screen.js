@@ -5,6 +5,7 @@ import { hooks, nameOfHook, needHooks } from "../../lib/hooks.js";
 import { useKey } from "../../lib/keys.js";
 import { href, navigate, route } from "../../lib/router.js";
 import { streamState } from "../../lib/stream.js";
+import { shortOutcomeOf } from "../../lib/why.js";
 import { Button, Empty, State, Time } from "../../ui/basics.js";
 import { Pages } from "../../lib/pages.js";
 import { List } from "../../ui/list.js";
@@ -18,7 +19,7 @@ import { retry } from "./retry.js";
 /** @typedef {import("../../lib/types.js").Delivery} Delivery */
 
 const COLUMNS = [
-  { name: "State", class: "c-state" }, { name: "Type" }, { name: "Hook", class: "medium" },
+  { name: "State", class: "c-state c-outcome" }, { name: "Type" }, { name: "Hook", class: "medium" },
   { name: "Event", class: "wide c-medium" }, { name: "Attempts", class: "wide num c-short" }, { name: "Created", class: "num c-time" },
 ];
 
@@ -32,7 +33,7 @@ export function Deliveries() {
   const opened = route.value.path[1] ?? null;
   const [live, setLive] = useState(/** @type {Live | null} */ (null));
   useEffect(needHooks, []);
-  const pages = useMemo(() => new Pages("/deliveries", parametersOf(filters), idOf), [key]);
+  const pages = useMemo(() => new Pages("/deliveries", { ...parametersOf(filters), include: "last_attempt" }, idOf), [key]);
   useEffect(() => {
     const made = new Live(pages, filters);
     setLive(made);
@@ -66,7 +67,8 @@ export function Deliveries() {
 
 /** @param {Delivery} delivery */
 function Row(delivery) {
-  return html`<td><${State} value=${delivery.state} /></td>
+  const outcome = shortOutcomeOf(delivery.last_attempt);
+  return html`<td><${State} value=${delivery.state} />${outcome && html`<span class="outcome" title=${outcome}>${outcome}</span>`}</td>
     <td><a class="truncate" href=${open(delivery)}>${delivery.type}</a><span class="second">${nameOfHook(delivery.hook)}</span></td>
     <td class="medium muted">${nameOfHook(delivery.hook)}</td>
     <td class="wide muted"><code>${delivery.event_id ?? delivery.event}</code></td>

@@ -1,0 +1,1 @@
+var e=location.hash.startsWith("#/link/");e&&document.getElementById("root")?.replaceChildren();var t=e?null:fetch("/console/session",{headers:{accept:"application/json"},cache:"no-store"});t?.catch(()=>{});import("/console/main-WGUZVDEX.js").then(({begin:o})=>o(t));

@@ -16,6 +16,8 @@ async function load(url, session) {
     if (session) await page.context().addCookies([session]);
     await page.goto(url);
     await page.locator(session ? "tr[data-index]" : "#key").first().waitFor();
+    // The browser may tell of it later than the script sees the content.
+    await page.waitForFunction(() => performance.getEntriesByName("first-contentful-paint").length > 0);
     return await page.evaluate(() => {
       const [navigation] = performance.getEntriesByType("navigation");
       const files = performance.getEntriesByType("resource").map(({ name, startTime, responseEnd }) => ({ name: new URL(name).pathname, startTime, responseEnd }));

@@ -16,7 +16,7 @@ const NONCE: &str = "{{nonce}}";
 /// What it has in the place of the name of a [`FirstView`].
 const FIRST: &str = "{{first}}";
 /// On what the page depends besides its file.
-const VARY: &str = "accept, cookie, sec-fetch-site";
+const VARY: &str = "accept, cookie";
 
 /// The page, and who may show it.
 pub(super) struct Page {

@@ -122,17 +122,12 @@ async fn sign_out(
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, gone)]).into_response())
 }
 
-/// Whether the console's own page, or the user, has caused a request, and not another site, or a sibling of this one.
-pub(super) fn is_of_own_page(headers: &HeaderMap) -> bool {
-    let site = headers.get(FETCH_SITE).map(HeaderValue::as_bytes);
-    matches!(site, None | Some(b"same-origin" | b"none"))
-}
-
+/// Refuses a request that a page of another site, or of a sibling of this one, has caused.
 fn check_own_page(headers: &HeaderMap) -> Result<(), Problem> {
-    if is_of_own_page(headers) {
-        return Ok(());
+    match headers.get(FETCH_SITE).map(HeaderValue::as_bytes) {
+        None | Some(b"same-origin" | b"none") => Ok(()),
+        Some(_) => Err(Problem::new(Kind::Forbidden, "only the console's own page signs in and out")),
     }
-    Err(Problem::new(Kind::Forbidden, "only the console's own page signs in and out"))
 }
 
 fn link_ended() -> Problem {

@@ -189,7 +189,7 @@ mod tests {
     async fn a_clock_far_ahead_of_what_was_seen_last_is_not_trusted_however_often_the_engine_starts() {
         let dir = tempfile::tempdir().unwrap();
         let at = |days: i64| UnixMillis(NOW.0 + days * DAY);
-        let minutes = |minutes| Duration::from_secs(60 * minutes);
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         // Each row: the clock at a start in days; how far it is trusted then, and for how many minutes it has been ahead of that;
         // and both as they are before the stop.
         for (what, clock, (trusted, ahead), (noted, ahead_then)) in [

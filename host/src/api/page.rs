@@ -68,6 +68,12 @@ impl<K: FromStr + Display + Ord> PageRequest<K> {
         Self { limit, after: None, list }
     }
 
+    /// Takes what [`Self::cut`] needs from `items`, which are in ascending order of `key`.
+    pub fn take<I>(&self, items: impl IntoIterator<Item = I>, key: impl Fn(&I) -> K) -> Vec<I> {
+        let is_after = |item: &I| self.after.as_ref().is_none_or(|after| key(item) > *after);
+        items.into_iter().filter(is_after).take(self.limit + 1).collect()
+    }
+
     /// Selects the page from `items`, which are in ascending order of `key`.
     pub fn select<I, T: Serialize>(
         &self,
@@ -75,9 +81,7 @@ impl<K: FromStr + Display + Ord> PageRequest<K> {
         key: impl Fn(&I) -> K,
         view: impl Fn(I) -> T,
     ) -> Page<T> {
-        let is_after = |item: &I| self.after.as_ref().is_none_or(|after| key(item) > *after);
-        let page = items.into_iter().filter(is_after).take(self.limit + 1).collect();
-        self.cut(page, None, key, view)
+        self.cut(self.take(items, &key), None, key, view)
     }
 
     /// Builds the page from the `items` after the cursor. One item more than [`Self::limit`] shows that there

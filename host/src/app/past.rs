@@ -68,11 +68,14 @@ async fn last_id(database: &dyn Database, now: UnixMillis) -> Result<i64> {
 }
 
 /// How far the clock is trusted. If it is far ahead of what the engine saw last, the engine did not run for so long, or the clock
-/// is wrong. If earlier runs saw it ahead, too, their time counts.
+/// is wrong. If earlier runs saw it about as far ahead, their time counts.
 fn trusted_until(noted: NotedClock, now: UnixMillis) -> TrustedUntil {
     // Before the first of the two was noted, engines noted only what the clock showed.
     match noted.trusted.or(noted.seen) {
-        Some(seen) if seen.until(now) > FAR_AHEAD => TrustedUntil::new(seen, noted.ahead_for),
+        Some(trusted) if trusted.until(now) > FAR_AHEAD => {
+            let is_another_jump = noted.seen.is_none_or(|seen| seen.until(now) > FAR_AHEAD);
+            TrustedUntil::new(trusted, if is_another_jump { Duration::ZERO } else { noted.ahead_for })
+        }
         _ => TrustedUntil::default(),
     }
 }
@@ -202,6 +205,8 @@ mod tests {
             ("it did not run for a month, and was stopped after half an hour", 31, (at(1), 0), (at(1), 30)),
             ("and then ran for more than an hour", 31, (at(1), 30), (at(31), 0)),
             ("another start", 31, (UnixMillis::MAX, 0), (at(31), 0)),
+            ("it did not run for another month", 61, (at(31), 0), (at(31), 50)),
+            ("that does not count for a clock that is wrong", 4_000, (at(31), 0), (at(31), 0)),
         ] {
             let storage = sqlite::open(dir.path(), SqliteOptions::default()).await.unwrap();
             let (_, until) = recover(&storage, NodeNumber(1), at(clock)).await.unwrap();

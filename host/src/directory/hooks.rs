@@ -202,7 +202,7 @@ impl ConfigEditor<'_> {
         let mut changed = Hook { id, tenant, updated_at: current.updated_at, ..changed };
         changed.note_stops(Some(&current), now);
         if is_same(&changed, &current) {
-            // The engine changes only what it knows.
+            // The engine acts on what it sees, and looks again later.
             if self.actor().kind == ActorKind::Engine {
                 return Ok(Some(current));
             }

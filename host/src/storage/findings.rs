@@ -116,6 +116,8 @@ impl SecretCount {
 /// Counts rows that can be read, and names some that cannot.
 #[derive(Debug, Default)]
 pub(super) struct RowCount {
+    /// What was not read, and why; empty if all was.
+    left_out: &'static str,
     readable: u64,
     damaged: u64,
     named: Vec<String>,
@@ -124,6 +126,12 @@ pub(super) struct RowCount {
 impl RowCount {
     /// How many are named.
     const NAMED: usize = 20;
+
+    /// Nothing is counted yet. Rows with secrets are read only with a vault that opens them.
+    pub(super) fn new(has_vault: bool) -> Self {
+        let left_out = if has_vault { "" } else { "; without the key, hooks and requests were left out" };
+        Self { left_out, ..Self::default() }
+    }
 
     /// Adds a row.
     pub(super) fn add(&mut self, read: Result<(), StorageError>) {
@@ -139,15 +147,23 @@ impl RowCount {
 
     /// What was found.
     pub(super) fn finding(self) -> Finding {
-        let Self { readable, damaged, named } = self;
+        let Self { left_out, readable, damaged, named } = self;
         if damaged == 0 {
-            return Finding::ok(ROWS, format!("all {readable} can be read"));
+            return Finding::ok(ROWS, format!("all {readable} can be read{left_out}"));
         }
         let more = if named.len() as u64 == damaged { "" } else { "; …" };
-        let detail =
-            format!("{damaged} of {} cannot be read: {}{more}", readable + damaged, named.join("; "));
+        let detail = format!(
+            "{damaged} of {} cannot be read: {}{more}{left_out}",
+            readable + damaged,
+            named.join("; ")
+        );
         Finding::failed(ROWS, detail, CORRECT_ROWS)
     }
+}
+
+/// Not all rows could be read.
+pub(super) fn rows_unread(error: &StorageError) -> Finding {
+    Finding::failed(ROWS, format!("cannot be read to the end: {error}"), CORRECT_ROWS)
 }
 
 /// The name of the check of rows.

@@ -15,7 +15,7 @@ pub(super) enum FirstView {
 }
 
 impl FirstView {
-    /// The one for who sends a request with these headers. What it takes from a session is only how the page begins to look.
+    /// The one for a request with these headers. What it takes from a session is only how the page begins to look.
     pub(super) fn of(headers: &HeaderMap, is_secure: bool, sessions: &Sessions) -> Self {
         let session = session_cookie(headers, is_secure).and_then(|text| sessions.of_cookie(text));
         match session {

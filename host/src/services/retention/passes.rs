@@ -128,13 +128,18 @@ impl Passes {
         late_by: impl Fn(EventKey) -> Duration,
     ) -> Result<(), Stopped> {
         let keep = self.all[index].class.keep;
-        let (mut parts, mut done) = (Parts::of(events), Ok(()));
+        let (began, mut parts, mut done) = (clock::monotonic(), Parts::of(events), Ok(()));
+        steps.forget_failures();
         while let Some(part) = parts.next() {
             match self.delete(steps, index, part).await {
-                Ok(()) => steps.succeeded(),
+                Ok(()) => steps.forget_failures(),
                 Err(error) => match steps.failed(part.len(), &error) {
                     AfterFailure::Halve => parts.halve(part),
-                    AfterFailure::SetAside => self.set_aside(index, part[0], &error),
+                    AfterFailure::SetAside => {
+                        let (event, left) = part[0];
+                        steps.tell_set_aside("an event", &event, left.tenant, &error);
+                        self.all[index].left.set_aside(left, clock::monotonic());
+                    }
                     AfterFailure::Leave => {
                         self.leave(index, part.iter().copied());
                         done = Err(error.into());
@@ -145,18 +150,12 @@ impl Passes {
                 self.leave(index, parts.rest().copied());
                 return Err(stopped);
             }
+            if clock::elapsed(began) >= TIME_EACH {
+                self.leave(index, parts.rest().copied());
+                return done;
+            }
         }
         done
-    }
-
-    fn set_aside(&mut self, index: usize, (event, left): (EventKey, Left), error: &StorageError) {
-        tracing::error!(
-            %event,
-            tenant = %left.tenant,
-            error = error as &dyn std::error::Error,
-            "cannot delete an event that is older than its retention; trying again in an hour"
-        );
-        self.all[index].left.set_aside(left, clock::monotonic());
     }
 
     /// Leaves those behind that replays hold, and returns the others.

@@ -1,12 +1,13 @@
 //! What each step of retention needs: the lease of the node that deletes, and the pauses between steps.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::counters::RetentionCounters;
 use crate::clock;
-use crate::domain::NodeNumber;
+use crate::domain::{NodeNumber, TenantId};
 use crate::log_limiter::LogLimiter;
 use crate::sources::Sources;
 use crate::storage::{RetentionStore, StorageError};
@@ -79,8 +80,8 @@ impl Steps {
         Self { sources, store, counters, node, renewed_at, failed_in_a_row: 0, failures }
     }
 
-    /// A step succeeded.
-    pub(super) fn succeeded(&mut self) {
+    /// A step succeeded, or others begin.
+    pub(super) fn forget_failures(&mut self) {
         self.failed_in_a_row = 0;
     }
 
@@ -92,6 +93,27 @@ impl Steps {
             _ if !is_of_a_row && !error.is_damaged() => AfterFailure::Leave,
             1 => AfterFailure::SetAside,
             _ => AfterFailure::Halve,
+        }
+    }
+
+    /// Tells that a row is set aside: a damaged table may have very many.
+    pub(super) fn tell_set_aside(
+        &mut self,
+        part: &'static str,
+        row: &dyn Display,
+        tenant: TenantId,
+        error: &StorageError,
+    ) {
+        if let Some(unlogged) = self.failures.entry(part).or_default().permit() {
+            let error = error as &dyn std::error::Error;
+            tracing::error!(
+                part,
+                %row,
+                %tenant,
+                unlogged,
+                error,
+                "cannot delete what is older than its retention; trying again in an hour"
+            );
         }
     }
 

@@ -49,30 +49,33 @@ impl TrimPass {
         too_old: UnixMillis,
     ) -> Result<(), Stopped> {
         let left = |id: DeliveryId| Left { id: id.0, tenant, bytes: 0 };
-        let mut parts = Parts::of(deliveries);
+        let (began, mut parts) = (clock::monotonic(), Parts::of(deliveries));
+        steps.forget_failures();
         while let Some(ids) = parts.next() {
             match steps.store.trim_attempts(tenant, ids, what, too_old).await {
                 Ok(trimmed) => {
-                    steps.succeeded();
+                    steps.forget_failures();
                     steps.counters.add(trimmed.deleted);
                     self.left.add(trimmed.kept.into_iter().map(left), clock::monotonic());
                 }
                 Err(error) => match steps.failed(ids.len(), &error) {
                     AfterFailure::Halve => parts.halve(ids),
                     AfterFailure::SetAside => {
-                        tracing::error!(
-                            delivery = %ids[0],
-                            %tenant,
-                            error = &error as &dyn std::error::Error,
-                            "cannot remove attempts of a delivery that are older than their retention; trying again in \
-                             an hour"
-                        );
+                        steps.tell_set_aside("attempts of a delivery", &ids[0], tenant, &error);
                         self.left.set_aside(left(ids[0]), clock::monotonic());
                     }
-                    AfterFailure::Leave => return Err(error.into()),
+                    AfterFailure::Leave if error.is_outage() => return Err(error.into()),
+                    AfterFailure::Leave => {
+                        self.left.add(ids.iter().copied().map(left), clock::monotonic());
+                        steps.go_on("attempts", Err(Stopped::Failed(error)))?;
+                    }
                 },
             }
             steps.pause(Duration::ZERO, self.keep).await?;
+            if clock::elapsed(began) >= TIME_EACH {
+                self.left.add(parts.rest().copied().map(left), clock::monotonic());
+                return Ok(());
+            }
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::values::{JsonMaker, damaged, from_json, readable};
+use super::values::{JsonMaker, damaged, from_json};
 use crate::domain::attempt::{LogLine, ResolvedPlugin};
 use crate::domain::{
     Attempt, AttemptId, BatchPlace, BodyFailure, DeliveryId, Fault, HeaderList, LastAttempt, Outcome,
@@ -240,13 +240,10 @@ fn attempt_of(columns: AttemptColumns) -> Result<Attempt, StorageError> {
     })
 }
 
-/// The last attempts of deliveries from their columns. A damaged one is left out: the list that shows it has other rows.
+/// The last attempts of deliveries from their columns. A damaged one is left out: the list has other rows, and who opens the
+/// delivery gets the error.
 pub fn last_attempts_from_columns(rows: Vec<LastAttemptColumns>) -> HashMap<DeliveryId, LastAttempt> {
-    let last = |row: LastAttemptColumns| {
-        let (id, delivery) = (AttemptId(row.0), DeliveryId(row.1));
-        let last = last_attempt_of(row).map_err(|error| error.in_row("attempts", id, id.0));
-        Some((delivery, readable(last)?))
-    };
+    let last = |row: LastAttemptColumns| Some((DeliveryId(row.1), last_attempt_of(row).ok()?));
     rows.into_iter().filter_map(last).collect()
 }
 

@@ -25,9 +25,15 @@ pub fn readable<T>(row: Result<T, StorageError>) -> Option<T> {
     row.inspect_err(say).ok()
 }
 
-/// Reads JSON text of a column.
+/// Reads JSON text of a column. The error does not quote the text, which may have secrets.
 pub fn from_json<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StorageError> {
-    serde_json::from_str(text).map_err(|error| damaged(what, error))
+    serde_json::from_str(text).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => {
+            let (line, column) = (error.line(), error.column());
+            damaged(what, format_args!("unexpected JSON at line {line} column {column}"))
+        }
+        _ => damaged(what, error),
+    })
 }
 
 /// JSON text for a column.

@@ -25,7 +25,7 @@ fn wall_clock(session: &Session) -> String {
     format!("wall-clock-{}", session.node.0)
 }
 
-/// What was noted: of this node's clock what it showed; of the rest, all nodes note the same.
+/// What was noted: what this node's clock showed; the rest by the node that noted last.
 pub async fn noted(session: &Session) -> Result<NotedClock, StorageError> {
     let ahead_ms = millis(session, AHEAD_CLOCK).await?.unwrap_or(0);
     Ok(NotedClock {

@@ -4,14 +4,15 @@
 use sqlx::Connection as _;
 use sqlx_postgres::PgConnection;
 
-use super::{connect, engine_state, row_check, schema, sealing};
+use super::row_check::RowCheck;
+use super::{connect, engine_state, schema, sealing};
 use crate::domain::{DeliveryId, HookId, TenantId};
 use crate::storage::columns::{
     authorization_context_of, config_key_from_row, hook_context_of, login_context_of, request_context_of,
 };
 use crate::storage::findings::{
     SecretCount, changes_finding, events_finding, key_finding, plugins_finding, rows_of_other_schema,
-    schema_finding, secrets_skipped, tenants_finding,
+    rows_unread, schema_finding, secrets_skipped, tenants_finding,
 };
 use crate::storage::sealing::check as check_keys;
 use crate::storage::{Finding, StorageError};
@@ -20,7 +21,7 @@ use crate::vault::Vault;
 /// How many rows are read at once.
 const ROWS_AT_ONCE: i64 = 200;
 
-/// Checks the database at `url`, with the keys of `vault`, as it is at one moment.
+/// Checks the database at `url`, with the keys of `vault`.
 ///
 /// # Errors
 /// [`StorageError::Missing`] if no engine has used it; else the error of the database. Damage is a finding.
@@ -35,22 +36,31 @@ pub async fn check(url: &str, vault: Option<&Vault>) -> Result<Vec<Finding>, Sto
         .await?;
     // Reading everything takes longer than the role's statements may.
     sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await?;
-    let findings = check_all(&mut transaction, vault).await?;
+    let mut findings = Vec::new();
+    let rows = check_all(&mut transaction, vault, &mut findings).await?;
     transaction.rollback().await?;
+    // Not as of one moment: a transaction that reads everything would keep vacuum and the deletion of days waiting.
+    if let Some(rows) = rows {
+        sqlx::query("SET statement_timeout = 0").execute(&mut connection).await?;
+        let read = rows.run(&mut connection).await;
+        findings.push(read.unwrap_or_else(|error| rows_unread(&error)));
+    }
     connection.close().await?;
     Ok(findings)
 }
 
-async fn check_all(
+/// Checks what belongs together, as it is at one moment. Returns the check of single rows, if this version can read them.
+async fn check_all<'v>(
     connection: &mut PgConnection,
-    vault: Option<&Vault>,
-) -> Result<Vec<Finding>, StorageError> {
-    let mut findings = vec![server(connection).await?];
+    vault: Option<&'v Vault>,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<RowCheck<'v>>, StorageError> {
+    findings.push(server(connection).await?);
     let status = schema::status(connection).await?;
     findings.push(schema_finding(&status));
     if let Some(finding) = rows_of_other_schema(&status) {
         findings.push(finding);
-        return Ok(findings);
+        return Ok(None);
     }
     findings.push(partitions(connection).await?);
     findings.push(events_of_deliveries(connection).await?);
@@ -65,8 +75,7 @@ async fn check_all(
         Some(vault) => secrets(connection, vault).await?,
         None => secrets_skipped(),
     });
-    findings.push(row_check::check(connection, vault).await?);
-    Ok(findings)
+    Ok(Some(RowCheck(vault)))
 }
 
 async fn count(connection: &mut PgConnection, sql: &'static str) -> Result<i64, StorageError> {

@@ -121,7 +121,7 @@ impl BoundedPool {
         if self.succeeded() == succeeded {
             self.replace(generation);
         }
-        Err(self.explain(timed_out()).await.into())
+        Err(timed_out().into())
     }
 
     /// Closes all connections for good.

@@ -16,9 +16,20 @@ use crate::storage::{Finding, StorageError};
 use crate::vault::Vault;
 
 /// What holds secrets is read only with a vault that opens them.
-pub async fn check(connection: &mut PgConnection, vault: Option<&Vault>) -> Result<Finding, StorageError> {
-    let mut all = Reader { connection, count: RowCount::default() };
-    configuration(&mut all, vault).await?;
+pub struct RowCheck<'v>(pub Option<&'v Vault>);
+
+impl RowCheck<'_> {
+    /// Reads all rows, each table as it is then.
+    pub async fn run(self, connection: &mut PgConnection) -> Result<Finding, StorageError> {
+        let Self(vault) = self;
+        let mut all = Reader { connection, count: RowCount::new(vault.is_some()) };
+        everything(&mut all, vault).await?;
+        Ok(all.count.finding())
+    }
+}
+
+async fn everything(all: &mut Reader<'_>, vault: Option<&Vault>) -> Result<(), StorageError> {
+    configuration(all, vault).await?;
     let sql = "SELECT key, tenant_id, external_id, project, event_type, occurred_at, '', ordering_key, trace FROM events";
     all.read("events", sql, event_from_row).await?;
     let sql = concat!("SELECT ", delivery_columns!(), " FROM deliveries");
@@ -32,8 +43,7 @@ pub async fn check(connection: &mut PgConnection, vault: Option<&Vault>) -> Resu
         all.read("rendered_requests", sql, |row: RenderedRow| request_from_row(row, vault)).await?;
     }
     let sql = "SELECT hour, stats FROM hook_stats";
-    all.read("hook_stats", sql, |(hour, text): (i64, String)| stats_of_hour(hour, &text)).await?;
-    Ok(all.count.finding())
+    all.read("hook_stats", sql, |(hour, text): (i64, String)| stats_of_hour(hour, &text)).await
 }
 
 async fn configuration(all: &mut Reader<'_>, vault: Option<&Vault>) -> Result<(), StorageError> {

@@ -190,8 +190,9 @@ impl WriteConnection {
 
     fn failed(&mut self, error: &StorageError) {
         self.health.failed(error);
-        if is_busy(error) && self.lock_timeout < BUSY_TIMEOUT {
-            self.lock_timeout = HELD_LOCK_TIMEOUT;
+        // Until the first commit, all wait for long.
+        if self.lock_timeout < BUSY_TIMEOUT {
+            self.lock_timeout = if is_busy(error) { HELD_LOCK_TIMEOUT } else { LOCK_TIMEOUT };
         }
     }
 

@@ -31,17 +31,14 @@ impl SqliteStores {
             "SELECT key, tenant_id, deliveries FROM events WHERE key IN (SELECT value FROM json_each(?))";
         let query = sqlx::query_as(sql).bind(json_ids(keys.iter().map(|key| key.0)));
         let rows: Vec<(i64, i64, Option<String>)> = query.fetch_all(&self.readers).await?;
-        let (mut done, mut next) = (Purged::default(), Purge::default());
+        let mut events = Vec::new();
         for (key, tenant, named) in rows {
-            let (key, tenant) = (EventKey(key), TenantId(tenant));
-            let all = match named.as_deref().map(|text| from_json::<Vec<Named>>("event", text)).transpose() {
-                Ok(all) => all.unwrap_or_default(),
-                // A damaged event stays: its readers get an error.
-                Err(error) => {
-                    tracing::error!(event = %key, error = &error as &dyn std::error::Error, "cannot delete a damaged event");
-                    continue;
-                }
-            };
+            let all = named.as_deref().map(|text| from_json::<Vec<Named>>("event", text)).transpose();
+            let all = all.map_err(|error| error.in_row("events", EventKey(key), key))?;
+            events.push((EventKey(key), TenantId(tenant), named, all.unwrap_or_default()));
+        }
+        let (mut done, mut next) = (Purged::default(), Purge::default());
+        for (key, tenant, named, all) in events {
             if all.len() > MAX_DELIVERIES {
                 self.purge_large((key, tenant), named, all, &mut done).await?;
                 continue;

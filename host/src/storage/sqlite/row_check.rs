@@ -23,7 +23,7 @@ pub async fn check(
     connection: &mut SqliteConnection,
     vault: Option<&Vault>,
 ) -> Result<Finding, StorageError> {
-    let mut all = Reader { connection, count: RowCount::default() };
+    let mut all = Reader { connection, count: RowCount::new(vault.is_some()) };
     configuration(&mut all, vault).await?;
     let sql = concat!("SELECT ", event_columns!(), " FROM events");
     all.read("events", sql, event_from_row).await?;

@@ -95,13 +95,15 @@ async fn the_demo_has_something_to_find_and_to_mend_and_leaves_nothing_behind() 
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "files are left behind");
 }
 
-/// Waits for a delivery of a hook in a state, and returns it with its attempts.
+/// Waits for a delivery of a hook that was attempted and is in a state, and returns it with its attempts.
 async fn delivery_of(client: &Client, hook: &Value, state: &str) -> Value {
     let began = std::time::Instant::now();
     let path = format!("/deliveries?hook={}&state={state}", hook["id"].as_str().unwrap());
     loop {
         let list = client.get(&path).await.expect(200);
-        if let Some(first) = list["data"].get(0) {
+        let attempted =
+            list["data"].as_array().unwrap().iter().find(|delivery| delivery["attempt_count"] != 0);
+        if let Some(first) = attempted {
             return client.get(&format!("/deliveries/{}", first["id"].as_str().unwrap())).await.expect(200);
         }
         assert!(began.elapsed() < TIMEOUT, "no delivery of {hook} is {state}");

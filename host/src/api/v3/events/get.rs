@@ -122,21 +122,16 @@ pub(super) async fn list_event_deliveries(
     let wanted: PageRequest<DeliveryId> = PageRequest::of(&params, "event-deliveries")?;
     let include = Include::of(&params)?;
     let event = find(&storage, tenant, &id).await?;
-    let deliveries = storage.deliveries.of_event(tenant, event.key).await?;
+    let id_of = |delivery: &Delivery| delivery.id;
+    // An event may have many more deliveries than a page shows.
+    let deliveries = wanted.take(storage.deliveries.of_event(tenant, event.key).await?, id_of);
     let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.id).collect();
     let notes = storage.delivery_notes.notes_of(tenant, &ids).await?;
-    let included = include.read(&storage, tenant, page_of(&deliveries, &wanted)).await?;
+    let included = include.read(&storage, tenant, &deliveries).await?;
     let view = |delivery: Delivery| {
         let note = notes.get(&delivery.id).copied().unwrap_or_default();
         let last = included.get(&delivery.id);
         DeliveryView::of(delivery, &event.id, note).with_last_attempt(last)
     };
-    Ok(Json(wanted.select(deliveries, |delivery| delivery.id, view)))
-}
-
-/// What is on the page of `deliveries`, which are oldest first: an event may have many more.
-fn page_of<'a>(deliveries: &'a [Delivery], wanted: &PageRequest<DeliveryId>) -> &'a [Delivery] {
-    let is_before = |delivery: &Delivery| wanted.after.is_some_and(|after| delivery.id <= after);
-    let rest = &deliveries[deliveries.partition_point(is_before)..];
-    &rest[..rest.len().min(wanted.limit)]
+    Ok(Json(wanted.cut(deliveries, None, id_of, view)))
 }

@@ -24,6 +24,26 @@ async fn the_error_of_a_damaged_row_names_the_table_and_the_id() {
     assert_eq!(error.to_string(), expected);
 }
 
+/// Who deletes events goes on with the others then.
+#[tokio::test]
+async fn events_are_deleted_without_the_damaged_one_among_them() {
+    let (stores, (storage, _dir)) = open_new().await;
+    let world = World::new(stores);
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let id = world.delivery_in(HookId(1), DeliveryState::Succeeded).await;
+        keys.push(world.delivery(id).await.event);
+    }
+    let mut writer = storage.stores.writer().await;
+    let damage = sqlx::query("UPDATE events SET deliveries = '[1' WHERE key = ?").bind(keys[1].0);
+    damage.execute(writer.connection().await.unwrap()).await.unwrap();
+    drop(writer);
+    let retention = &world.storage.retention;
+    let error = retention.delete_events(&keys).await.unwrap_err();
+    assert!(error.is_damaged() && error.to_string().contains(&keys[1].to_string()), "{error}");
+    assert_eq!(retention.delete_events(&keys[..1]).await.unwrap().deleted.events, 1);
+}
+
 /// The checks that found something wrong.
 async fn failed(dir: &Path) -> Result<Vec<&'static str>, StorageError> {
     let findings = check(dir, None).await?;

@@ -33,6 +33,13 @@ impl Deref for ConfigEditor<'_> {
     }
 }
 
+/// What becomes of an entry whose tenant has made too many in a day.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IfTooMany {
+    Refuse,
+    Go,
+}
+
 impl ConfigEditor<'_> {
     /// Who makes the changes.
     #[must_use]
@@ -155,7 +162,7 @@ impl ConfigEditor<'_> {
         object: AuditObject,
         changes: Vec<MemberChange>,
     ) -> Result<(), DirectoryError> {
-        self.note_if((tenant.into(), Counted::Change, Self::check_changes), action, object, changes).await
+        self.note_as((tenant.into(), Counted::Change, IfTooMany::Refuse), action, object, changes).await
     }
 
     /// As [`Self::note`], for what signs somebody in.
@@ -169,7 +176,7 @@ impl ConfigEditor<'_> {
         object: AuditObject,
         changes: Vec<MemberChange>,
     ) -> Result<(), DirectoryError> {
-        self.note_if((tenant.into(), Counted::SignIn, Self::check_sign_ins), action, object, changes).await
+        self.note_as((tenant.into(), Counted::SignIn, IfTooMany::Refuse), action, object, changes).await
     }
 
     /// As [`Self::note`], for what removes something: it is never too many in a day.
@@ -182,16 +189,12 @@ impl ConfigEditor<'_> {
         action: AuditAction,
         object: AuditObject,
     ) -> Result<(), DirectoryError> {
-        self.note_if((Some(tenant), Counted::Change, |_, _| Ok(())), action, object, Vec::new()).await
+        self.note_as((Some(tenant), Counted::Change, IfTooMany::Go), action, object, Vec::new()).await
     }
 
-    async fn note_if(
+    async fn note_as(
         &self,
-        (tenant, counted, check): (
-            Option<TenantId>,
-            Counted,
-            impl Fn(&Self, TenantId) -> Result<(), DirectoryError>,
-        ),
+        (tenant, counted, if_too_many): (Option<TenantId>, Counted, IfTooMany),
         action: AuditAction,
         object: AuditObject,
         changes: Vec<MemberChange>,
@@ -200,7 +203,9 @@ impl ConfigEditor<'_> {
             Some(tenant) => {
                 let permit = self.changes.acquire_unless_full(tenant, MAX_CHANGES).await;
                 let permit = permit.ok_or(DirectoryError::TooManyChanges)?;
-                check(self, tenant)?;
+                if if_too_many == IfTooMany::Refuse {
+                    self.check(counted, tenant)?;
+                }
                 Some(permit)
             }
             None => None,
